@@ -1,0 +1,41 @@
+# What a person runs. `make help` says what each does.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+LAB := $(PYTHON) -m lab
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help install demo test test-quick lint lab-up lab-status lab-down bench clean
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install:  ## Install what is missing: Debian packages, virtual environment
+	@tools/bootstrap
+
+demo: install  ## Start two clouds, migrate a running VM, show that it continued
+	@$(PYTHON) -m lab demo
+
+test: install  ## Install what is missing, run the whole suite (static checks, unit, protocol, agent, two clouds)
+	@tools/run-tests
+
+test-quick: install  ## Static checks, unit and protocol tests only
+	@tools/run-tests quick
+
+lint: install  ## ruff and mypy
+	@.venv/bin/ruff check . && .venv/bin/mypy
+
+lab-up: install  ## Start the two clouds, with SV2M in both
+	@$(LAB) up
+
+lab-status:  ## A table of every service of the two clouds
+	@$(LAB) status
+
+lab-down:  ## Stop the two clouds; leave nothing
+	@$(LAB) down
+
+bench: install  ## Measure sealing and sending
+	@$(PYTHON) -m bench
+
+clean: lab-down  ## Stop the clouds and remove what was built here
+	@rm -rf .venv .bootstrap-apt.log .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

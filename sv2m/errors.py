@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One tree of errors, by whose fault it is.
+
+Every error says three things: what happened (the message), a ``code`` that never changes once released (so that
+scripts and tickets can name it), and a ``remedy``: what the person who reads it does next.
+
+=============== ========================================================== ==============
+branch          whose fault                                                HTTP status
+=============== ========================================================== ==============
+LocalError      this cloud's operator, caller or configuration             400 (or 404/409)
+PeerError       the other cloud: what it sent, or did not send             502
+HostError       this cloud's own services or hosts (Nova, Barbican, QEMU)  503
+PolicyError     nobody's: a rule says no, and the message names the rule   403
+=============== ========================================================== ==============
+
+oslo.messaging carries these over RPC by class name, ``args`` and ``kwargs``; that is why every subclass keeps the
+signature of :class:`SV2MError`.
+"""
+
+from __future__ import annotations
+
+
+class SV2MError(Exception):
+    """Root of the tree.
+
+    :param message: what happened, in one sentence, without any secret.
+    :param code: stable kebab-case identifier; the class has a default.
+    :param remedy: what to do next; the class has a default.
+    """
+
+    code = "internal-error"
+    remedy = "Look into the log of the service that raised it, and report it with the request id."
+    http_status = 500
+
+    def __init__(self, message: str = "", *, code: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        if remedy is not None:
+            self.remedy = remedy
+        # Read by oslo.messaging when the error crosses RPC.
+        self.kwargs = {"code": self.code, "remedy": self.remedy}
+
+    @property
+    def message(self) -> str:
+        """What happened."""
+        return str(self.args[0]) if self.args else self.code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class LocalError(SV2MError):
+    """The caller, operator or configuration of this cloud asked for something that cannot be."""
+
+    code = "bad-request"
+    remedy = "Correct the request and try again."
+    http_status = 400
+
+
+class NotFound(LocalError):
+    """The thing named in the request does not exist, or the caller may not see it."""
+
+    code = "not-found"
+    remedy = "Check the name or id, and that you are in the right project."
+    http_status = 404
+
+
+class Conflict(LocalError):
+    """The thing exists, but is in a state in which the request makes no sense."""
+
+    code = "conflict"
+    remedy = "Look at its present state and decide again."
+    http_status = 409
+
+
+class ConfigurationError(LocalError):
+    """This cloud's SV2M is not configured well enough to do what was asked."""
+
+    code = "not-configured"
+    remedy = "Complete the configuration named in the message, restart the service and try again."
+    http_status = 503
+
+
+class IllegalTransition(LocalError):
+    """Our own side asked the protocol machine for a step that its phase does not allow."""
+
+    code = "illegal-transition"
+    remedy = "Look at the phase of the migration; this step has been done already or can no longer be done."
+    http_status = 409
+
+
+class PhaseConflict(LocalError):
+    """A compare-and-swap on (phase, generation) found that somebody else moved the migration on."""
+
+    code = "phase-conflict"
+    remedy = "Nothing to do: whoever moved it carries on. Look at the migration again."
+    http_status = 409
+
+
+class ServerNotMovable(LocalError):
+    """The server has something that SV2M does not move yet."""
+
+    code = "server-not-movable"
+    remedy = "Change what the message names, or move this server another way."
+    http_status = 409
+
+
+class PeerError(SV2MError):
+    """The other cloud sent something wrong, or did not answer."""
+
+    code = "peer-error"
+    remedy = "Tell the peer's operators the message and the migration id."
+    http_status = 502
+
+
+class PeerUnreachable(PeerError):
+    """The peer's gateway or data endpoint cannot be reached."""
+
+    code = "peer-unreachable"
+    remedy = "Check the network and the peer's url in its agreement (secure migration peer show)."
+
+
+class MalformedMessage(PeerError):
+    """Bytes from the peer are not the message they should be."""
+
+    code = "malformed-message"
+
+
+class UnexpectedMessage(PeerError):
+    """A well-formed message came at a moment at which the protocol does not allow it."""
+
+    code = "unexpected-message"
+
+
+class InvalidSignature(PeerError):
+    """A signature does not verify, or does not cover what it must."""
+
+    code = "invalid-signature"
+    remedy = "Do not trust this message. If it repeats, ask the peer's operators which certificate they sign with."
+
+
+class InvalidCertificate(PeerError):
+    """The peer's certificate is expired, revoked, for another name or use, or not from the agreed CA."""
+
+    code = "invalid-certificate"
+    remedy = "Ask the peer's operators to enrol a valid certificate with the CA named in the agreement."
+
+
+class ReplayedMessage(PeerError):
+    """A migration id, generation, nonce or ticket was used before."""
+
+    code = "replayed-message"
+
+
+class IntegrityError(PeerError):
+    """A segment, key or manifest is not what the peer's signature says."""
+
+    code = "integrity-error"
+
+
+class RefusedByPeer(PeerError):
+    """The peer refused, signed, with a reason."""
+
+    code = "refused-by-peer"
+    remedy = "The reason is the peer's; agree with its operators, then try again."
+    http_status = 409
+
+
+class HostError(SV2MError):
+    """A service or host of this cloud failed: Nova, Barbican, Placement, Cinder, libvirt, QEMU, the database."""
+
+    code = "host-error"
+    remedy = "Look at the service named in the message; the migration was undone or will go on when it is back."
+    http_status = 503
+
+
+class HypervisorError(HostError):
+    """libvirt or QEMU refused or failed."""
+
+    code = "hypervisor-error"
+
+
+class KeyManagerError(HostError):
+    """Barbican refused or failed."""
+
+    code = "key-manager-error"
+
+
+class ServiceUnavailable(HostError):
+    """A service of this cloud does not answer."""
+
+    code = "service-unavailable"
+
+
+class AgentLost(HostError):
+    """The agent of a compute host no longer answers, or was restarted in the middle of its work."""
+
+    code = "agent-lost"
+    remedy = "Look at sv2m-agent on the host named in the message. The migration was undone; try again."
+
+
+class PolicyError(SV2MError):
+    """A rule says no; the message names the rule."""
+
+    code = "forbidden"
+    remedy = "Ask whoever keeps the rule named in the message."
+    http_status = 403
+
+
+class AgreementError(PolicyError):
+    """No agreement with the peer allows this."""
+
+    code = "no-agreement"
+    remedy = "Make or change the agreement with this peer (secure migration peer create / set)."
+
+
+class NoRoom(PolicyError):
+    """The cloud has no room for this VM now."""
+
+    code = "no-room"
+    remedy = "Try later, or ask the operators of the cloud for room."
+    http_status = 409
