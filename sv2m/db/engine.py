@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections and transactions.
+
+oslo.db makes the engine (its ``[database]`` options, reconnection, its translation of driver errors); one
+transaction is one ``with session()`` block. Native threads may share the module: each block has a
+connection of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from oslo_db import api as oslo_db_api
+from oslo_db import options
+from oslo_db.sqlalchemy import enginefacade
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql import Executable
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_in_use: list[sa.Engine] = []
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register oslo.db's options of [database]."""
+    options.set_defaults(conf)
+
+
+def start(conf: cfg.ConfigOpts) -> None:
+    """Make the engine from ``[database] connection``. The first query opens the first connection."""
+    register_opts(conf)
+    factory = enginefacade.transaction_context()
+    factory.configure(sqlite_fk=True, **dict(conf.database))
+    use(factory.writer.get_engine())
+
+
+def use(engine: sa.Engine | None) -> None:
+    """Take this engine from now on (None: none)."""
+    with _lock:
+        _in_use[:] = [] if engine is None else [engine]
+
+
+def current() -> sa.Engine:
+    """The engine in use.
+
+    :raises RuntimeError: :func:`start` has not been called.
+    """
+    if not _in_use:
+        raise RuntimeError("the database was not started: call sv2m.db.engine.start(conf) first")
+    return _in_use[0]
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    What it returned stays readable afterwards.
+    """
+    with sessionmaker(current(), expire_on_commit=False).begin() as opened:
+        yield opened
+
+
+def written(session: Session, statement: Executable) -> int:
+    """Execute an INSERT, UPDATE or DELETE.
+
+    :returns: how many rows it wrote: what tells the winner of a compare-and-swap from the loser.
+    """
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    return cast("sa.CursorResult[Any]", result).rowcount
+
+
+def transaction(work: Callable[[Session], T]) -> T:
+    """Run ``work`` in a transaction of its own.
+
+    It runs again when the database was away for a moment or chose it as the victim of a deadlock; so it
+    must be repeatable: database calls only.
+    """
+
+    def attempt() -> T:
+        with session() as opened:
+            return work(opened)
+
+    retry = oslo_db_api.wrap_db_retry(max_retries=5, retry_on_deadlock=True, retry_on_disconnect=True)
+    return cast("Callable[[], T]", retry(attempt))()

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations: made once, moved on by compare-and-swap, never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from sqlalchemy.orm import Session
+
+from sv2m import errors
+from sv2m.db.engine import written
+from sv2m.db.models import Migration
+
+#: How much the newest measurement weighs in the smoothed rate.
+_RATE_WEIGHT = 0.3
+
+
+def create(session: Session, *, now: datetime | None = None, **values: Any) -> Migration:
+    """Insert a migration that runs.
+
+    :param values: columns of :class:`~sv2m.db.models.Migration`; at least id, role, peer, project_id, phase.
+    :raises sv2m.errors.Conflict: this id, or a running migration of this server, is there already.
+    """
+    now = now or datetime.now(UTC)
+    values.setdefault("status", "running")
+    if values["status"] == "running":
+        values.setdefault("running_server_id", values.get("server_id"))
+    row = Migration(created_at=now, updated_at=now, **values)
+    session.add(row)
+    try:
+        session.flush()
+    except db_exc.DBDuplicateEntry as error:
+        # The unique constraint decides between two callers who both found the server free.
+        raise errors.Conflict(
+            f"a migration of server {values.get('server_id')} is already running, or migration "
+            f"{values.get('id')} exists",
+            code="migration-exists",
+            remedy="Look at it with: openstack secure migration list",
+        ) from error
+    return row
+
+
+def get(session: Session, migration_id: str) -> Migration:
+    """The migration of this id.
+
+    :raises sv2m.errors.NotFound: there is none.
+    """
+    row = session.get(Migration, migration_id)
+    if row is None:
+        raise errors.NotFound(f"there is no migration {migration_id}")
+    return row
+
+
+def find(session: Session, migration_id: str) -> Migration | None:
+    """The migration of this id, or None."""
+    return session.get(Migration, migration_id)
+
+
+def running_for_server(session: Session, server_id: str) -> Migration | None:
+    """The migration that runs for this server in this cloud, or None."""
+    return session.scalars(sa.select(Migration).where(Migration.running_server_id == server_id)).one_or_none()
+
+
+def list_page(
+    session: Session,
+    *,
+    limit: int,
+    marker: str | None = None,
+    project_id: str | None = None,
+    role: str | None = None,
+    status: str | None = None,
+    server_id: str | None = None,
+    peer: str | None = None,
+) -> Sequence[Migration]:
+    """Migrations, newest first.
+
+    :param limit: how many at most.
+    :param marker: id of the last one of the page before.
+    :raises sv2m.errors.LocalError: no such marker.
+    """
+    query = sa.select(Migration)
+    wanted = {
+        Migration.project_id: project_id,
+        Migration.role: role,
+        Migration.status: status,
+        Migration.server_id: server_id,
+        Migration.peer: peer,
+    }
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    if marker is not None:
+        last = session.get(Migration, marker)
+        if last is None or (project_id is not None and last.project_id != project_id):
+            raise errors.LocalError(f"marker {marker} is not a migration", code="invalid-marker")
+        query = query.where(
+            sa.or_(
+                Migration.created_at < last.created_at,
+                sa.and_(Migration.created_at == last.created_at, Migration.id < last.id),
+            )
+        )
+    query = query.order_by(Migration.created_at.desc(), Migration.id.desc())
+    return session.scalars(query.limit(limit)).all()
+
+
+def list_unfinished(session: Session, role: str | None = None) -> Sequence[Migration]:
+    """Every migration that still runs, oldest first: what recovery looks at."""
+    query = sa.select(Migration).where(Migration.status == "running")
+    if role is not None:
+        query = query.where(Migration.role == role)
+    return session.scalars(query.order_by(Migration.created_at, Migration.id)).all()
+
+
+def advance(
+    session: Session,
+    migration_id: str,
+    phase_from: str,
+    generation: int,
+    phase_to: str,
+    *,
+    now: datetime | None = None,
+    **values: Any,
+) -> Migration:
+    """Compare-and-swap: move on from (``phase_from``, ``generation``), or fail and change nothing.
+
+    One UPDATE does comparison and change, so of two engines that try, one succeeds. ``phase_to`` may equal
+    ``phase_from`` where only other columns change; ``generation`` grows by one all the same.
+
+    :param values: further columns; ``state`` is replaced as a whole. A ``status`` other than running ends the
+        migration: ``finished_at`` is filled in and the server becomes free for another one.
+    :raises sv2m.errors.PhaseConflict: it is no longer there; read it again.
+    """
+    now = now or datetime.now(UTC)
+    if values.get("status", "running") != "running":
+        values.setdefault("finished_at", now)
+        values["running_server_id"] = None
+    changed = written(
+        session,
+        sa.update(Migration)
+        .where(
+            Migration.id == migration_id,
+            Migration.phase == phase_from,
+            Migration.generation == generation,
+        )
+        .values(phase=phase_to, generation=generation + 1, updated_at=now, **values),
+    )
+    if changed != 1:
+        raise errors.PhaseConflict(
+            f"migration {migration_id} is no longer in phase {phase_from}, generation {generation}"
+        )
+    return session.get_one(Migration, migration_id, populate_existing=True)
+
+
+def request_abort(session: Session, migration_id: str, *, now: datetime | None = None) -> bool:
+    """Leave word that the operator wants it aborted. Whether it still can be is the engine's to say.
+
+    :returns: whether the migration still runs.
+    """
+    changed = written(
+        session,
+        sa.update(Migration)
+        .where(Migration.id == migration_id, Migration.status == "running")
+        .values(abort_requested=True, updated_at=now or datetime.now(UTC)),
+    )
+    return changed == 1
+
+
+def record_progress(
+    session: Session, migration_id: str, *, bytes_done: int, bytes_total: int, now: datetime | None = None
+) -> None:
+    """Store how far the data has come, and the rate that follows from it.
+
+    Never touches phase or generation: it must not make the conductor's compare-and-swap fail.
+    """
+    now = now or datetime.now(UTC)
+    row = session.get(Migration, migration_id, populate_existing=True)
+    if row is None:
+        return
+    rate = row.rate
+    if row.progress_at is not None and (seconds := (now - row.progress_at).total_seconds()) > 0:
+        newest = max(0, bytes_done - row.bytes_done) / seconds
+        rate = int(newest if not rate else rate + _RATE_WEIGHT * (newest - rate))
+    written(
+        session,
+        sa.update(Migration)
+        .where(Migration.id == migration_id)
+        .values(bytes_done=bytes_done, bytes_total=bytes_total, rate=rate, progress_at=now, updated_at=now),
+    )
+
+
+def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_after: timedelta) -> bool:
+    """Take a running migration over, if it is nobody's, ours already, or its owner has been silent too long.
+
+    One UPDATE: of two engines that want it, one gets it.
+
+    :param stale_after: how long an owner may be silent.
+    :returns: whether it is ours now.
+    """
+    changed = written(
+        session,
+        sa.update(Migration)
+        .where(
+            Migration.id == migration_id,
+            Migration.status == "running",
+            sa.or_(
+                Migration.owner.is_(None),
+                Migration.owner == owner,
+                Migration.owner_seen_at.is_(None),
+                Migration.owner_seen_at < now - stale_after,
+            ),
+        )
+        .values(owner=owner, owner_seen_at=now),
+    )
+    return changed == 1
+
+
+def heartbeat(session: Session, owner: str, now: datetime) -> int:
+    """Say that ``owner`` still works on its running migrations.
+
+    :returns: how many these are.
+    """
+    return written(
+        session,
+        sa.update(Migration)
+        .where(Migration.owner == owner, Migration.status == "running")
+        .values(owner_seen_at=now),
+    )
+
+
+def disown(session: Session, owner: str) -> int:
+    """Let go of everything that ``owner`` works on, at a clean stop.
+
+    :returns: how many these were.
+    """
+    return written(
+        session,
+        sa.update(Migration).where(Migration.owner == owner).values(owner=None, owner_seen_at=None),
+    )
+
+
+def next_vm_generation(session: Session, server_id: str, *, now: datetime | None = None) -> int:
+    """The generation that the next offer of this server carries.
+
+    It grows with every attempt of this cloud, and with the clock, so that it also grows for a VM that went
+    away and came back under another id or from another cloud's count.
+    """
+    last = session.scalar(
+        sa.select(sa.func.max(Migration.vm_generation)).where(
+            Migration.role == "source", Migration.server_id == server_id
+        )
+    )
+    return max((last or 0) + 1, int((now or datetime.now(UTC)).timestamp()))

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from sv2m.db.columns import UtcDateTime, document, text
+
+#: Names for constraints, so that later schema versions can alter them on every database.
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Root of the tables."""
+
+    metadata = sa.MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: sa.JSON}
+
+
+class Migration(Base):
+    """One migration, as one of the two clouds sees it.
+
+    ``phase`` is the protocol's; (``phase``, ``generation``) is what compare-and-swap compares. ``status`` is
+    the operator's view: running, completed, refused, failed, aborted.
+    """
+
+    __tablename__ = "migrations"
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    role: Mapped[str] = mapped_column(sa.String(16))
+    peer: Mapped[str] = mapped_column(sa.String(255))
+    server_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
+    #: The server while its migration runs here, NULL afterwards. Unique: one migration of a server at a time.
+    running_server_id: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
+    server_name: Mapped[str] = mapped_column(sa.String(255), default="")
+    project_id: Mapped[str] = mapped_column(sa.String(64), index=True)
+    user_id: Mapped[str] = mapped_column(sa.String(64), default="")
+    phase: Mapped[str] = mapped_column(sa.String(32))
+    generation: Mapped[int] = mapped_column(sa.Integer, default=0)
+    vm_generation: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    status: Mapped[str] = mapped_column(sa.String(16), default="running", index=True)
+    fault: Mapped[str | None] = mapped_column(sa.String(16))
+    error_code: Mapped[str | None] = mapped_column(sa.String(64))
+    error_message: Mapped[str | None] = mapped_column(text())
+    error_remedy: Mapped[str | None] = mapped_column(text())
+    host: Mapped[str | None] = mapped_column(sa.String(255))
+    needs: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    #: References, plan, and what has to be undone. Never a key.
+    state: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    bytes_total: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    bytes_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    #: Bytes per second, smoothed.
+    rate: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    progress_at: Mapped[datetime | None]
+    downtime_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
+    abort_requested: Mapped[bool] = mapped_column(sa.Boolean, default=False)
+    not_after: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    #: The engine that works on it, and when that engine last said so.
+    owner: Mapped[str | None] = mapped_column(sa.String(255))
+    owner_seen_at: Mapped[datetime | None]
+
+
+class Message(Base):
+    """One signed document (or certificate chain, or CRL) of a migration: evidence."""
+
+    __tablename__ = "messages"
+    __table_args__ = (sa.UniqueConstraint("migration_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=True)
+    migration_id: Mapped[str] = mapped_column(sa.String(36), sa.ForeignKey("migrations.id"))
+    kind: Mapped[str] = mapped_column(sa.String(32))
+    direction: Mapped[str] = mapped_column(sa.String(16))
+    document: Mapped[bytes] = mapped_column(document())
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(64))
+    at: Mapped[datetime]
+
+
+class Peer(Base):
+    """The agreement with one other cloud."""
+
+    __tablename__ = "peers"
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(255), unique=True)
+    url: Mapped[str] = mapped_column(sa.String(1024))
+    #: Trusted for the peer's evidence certificate.
+    ca_pem: Mapped[str] = mapped_column(text())
+    #: Trusted for the peer's TLS; empty means that the evidence CA serves for both.
+    tls_ca_pem: Mapped[str] = mapped_column(text(), default="")
+    direction: Mapped[str] = mapped_column(sa.String(16))
+    #: The project of this cloud that receives the peer's servers.
+    project_id: Mapped[str | None] = mapped_column(sa.String(64))
+    limits: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    volume_type_map: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    enabled: Mapped[bool] = mapped_column(sa.Boolean, default=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class LedgerEntry(Base):
+    """An offer that was accepted once, remembered for ever."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (sa.UniqueConstraint("peer", "vm", "vm_generation"),)
+
+    migration_id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    peer: Mapped[str] = mapped_column(sa.String(255))
+    vm: Mapped[str] = mapped_column(sa.String(36))
+    vm_generation: Mapped[int] = mapped_column(sa.BigInteger)
+    at: Mapped[datetime]
+
+
+class Certificate(Base):
+    """An evidence certificate of this cloud. Its private key is in Barbican; here is a reference to it."""
+
+    __tablename__ = "certificates"
+
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    state: Mapped[str] = mapped_column(sa.String(16), index=True)
+    name: Mapped[str] = mapped_column(sa.String(255))
+    serial: Mapped[str | None] = mapped_column(sa.String(64))
+    chain_pem: Mapped[str | None] = mapped_column(text())
+    certificate_ref: Mapped[str | None] = mapped_column(sa.String(512))
+    private_key_ref: Mapped[str | None] = mapped_column(sa.String(512))
+    csr_pem: Mapped[str | None] = mapped_column(text())
+    not_after: Mapped[datetime | None]
+    at: Mapped[datetime]

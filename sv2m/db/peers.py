@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Federation agreements, one for each peer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exc
+from sqlalchemy.orm import Session
+
+from sv2m import errors
+from sv2m.db.models import Migration, Peer
+
+
+def create(session: Session, *, now: datetime | None = None, **values: Any) -> Peer:
+    """Make an agreement.
+
+    :param values: columns of :class:`~sv2m.db.models.Peer`; at least name, url, ca_pem, direction.
+    :raises sv2m.errors.Conflict: there is one with this peer.
+    """
+    now = now or datetime.now(UTC)
+    values.setdefault("id", str(uuid.uuid4()))
+    row = Peer(created_at=now, updated_at=now, **values)
+    session.add(row)
+    try:
+        session.flush()
+    except db_exc.DBDuplicateEntry as error:
+        raise errors.Conflict(
+            f"there is an agreement with {values['name']} already", code="peer-exists"
+        ) from error
+    return row
+
+
+def find(session: Session, name: str) -> Peer | None:
+    """The agreement with the peer of exactly this name, or None."""
+    return session.scalars(sa.select(Peer).where(Peer.name == name)).one_or_none()
+
+
+def get(session: Session, id_or_name: str) -> Peer:
+    """The agreement of this id or with the peer of this name.
+
+    :raises sv2m.errors.NotFound: there is none.
+    """
+    row = session.get(Peer, id_or_name) or find(session, id_or_name)
+    if row is None:
+        raise errors.NotFound(f"there is no agreement with {id_or_name}")
+    return row
+
+
+def list_page(session: Session, *, limit: int, marker: str | None = None) -> Sequence[Peer]:
+    """Agreements by name.
+
+    :param marker: id or name of the last one of the page before.
+    :raises sv2m.errors.LocalError: no such marker.
+    """
+    query = sa.select(Peer)
+    if marker is not None:
+        try:
+            last = get(session, marker)
+        except errors.NotFound as error:
+            raise errors.LocalError(f"marker {marker} is not a peer", code="invalid-marker") from error
+        query = query.where(Peer.name > last.name)
+    return session.scalars(query.order_by(Peer.name).limit(limit)).all()
+
+
+def list_all(session: Session) -> Sequence[Peer]:
+    """Every agreement, by name."""
+    return session.scalars(sa.select(Peer).order_by(Peer.name)).all()
+
+
+def update(session: Session, id_or_name: str, *, now: datetime | None = None, **values: Any) -> Peer:
+    """Change an agreement. What runs already goes on under what was agreed when it began.
+
+    :raises sv2m.errors.NotFound: there is none.
+    """
+    row = get(session, id_or_name)
+    for column, value in values.items():
+        setattr(row, column, value)
+    row.updated_at = now or datetime.now(UTC)
+    session.flush()
+    return row
+
+
+def delete(session: Session, id_or_name: str) -> None:
+    """End an agreement.
+
+    :raises sv2m.errors.NotFound: there is none.
+    :raises sv2m.errors.Conflict: migrations with this peer still run, and need its certificates to end.
+    """
+    row = get(session, id_or_name)
+    running = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Migration)
+        .where(Migration.peer == row.name, Migration.status == "running")
+    )
+    if running:
+        raise errors.Conflict(
+            f"{running} migrations with {row.name} still run",
+            code="peer-in-use",
+            remedy="Disable the agreement (--disable), wait for them to end, then delete it.",
+        )
+    session.delete(row)
+    session.flush()
