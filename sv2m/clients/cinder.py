@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder: the volumes, their types, and the keys that encrypt them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sv2m import errors
+from sv2m.clients.keystone import Keystone
+from sv2m.clients.rest import RestService
+
+#: 3.67 made the project id in paths optional.
+MICROVERSION = "3.67"
+#: Metadata key by which everything that SV2M makes for a migration is found again.
+MIGRATION_KEY = "sv2m_migration"
+_POLL = 0.5
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """How a volume, or all volumes of a type, are encrypted."""
+
+    provider: str
+    cipher: str
+    key_size: int
+    control_location: str
+    key_id: str = ""
+    """Barbican's id of the key; empty for a type."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume."""
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    volume_type: str
+    encrypted: bool
+    multiattach: bool
+    bootable: bool
+    project_id: str
+    servers: tuple[str, ...]
+    """Servers that it is attached to."""
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class VolumeType:
+    """A volume type."""
+
+    id: str
+    name: str
+    encryption: Encryption | None
+
+
+class Cinder:
+    """Cinder's API, as far as SV2M needs it."""
+
+    def __init__(
+        self,
+        keystone: Keystone,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rest = RestService(keystone, "Cinder", "block-storage", major=3, microversion=MICROVERSION)
+        self._sleep = sleep
+        self._clock = clock
+
+    def volume(self, volume_id: str) -> Volume:
+        """One volume, of whatever project."""
+        body = self._rest.json(f"read volume {volume_id}", "GET", f"/volumes/{volume_id}")
+        return _volume(body["volume"])
+
+    def encryption(self, volume_id: str) -> Encryption | None:
+        """How a volume is encrypted and by which key; None when it is not."""
+        body = self._rest.json(
+            f"read encryption of volume {volume_id}", "GET", f"/volumes/{volume_id}/encryption"
+        )
+        return _encryption(body) if body.get("encryption_key_id") else None
+
+    def types(self) -> list[VolumeType]:
+        """All volume types with their encryption, which only an administrator sees."""
+        found = []
+        listed = self._rest.json("list volume types", "GET", "/types", params={"is_public": "None"})
+        for one in listed["volume_types"]:
+            body = self._rest.json(
+                f"read encryption of volume type {one['name']}", "GET", f"/types/{one['id']}/encryption"
+            )
+            encryption = _encryption(body) if body.get("provider") else None
+            found.append(VolumeType(one["id"], one["name"], encryption))
+        return found
+
+    def create(
+        self,
+        project_id: str,
+        name: str,
+        size_gb: int,
+        *,
+        volume_type: str | None = None,
+        image_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Ask for a volume in a project; it is not ready when this returns (see :meth:`wait_for`)."""
+        wanted: dict[str, Any] = {"name": name, "size": size_gb, "metadata": dict(metadata or {})}
+        if volume_type:
+            wanted["volume_type"] = volume_type
+        if image_id:
+            wanted["imageRef"] = image_id
+        body = self._rest.json(
+            f"make volume {name}", "POST", "/volumes", json={"volume": wanted}, project_id=project_id
+        )
+        return _volume(body["volume"])
+
+    def wait_for(self, volume_id: str, status: str, deadline: float) -> Volume:
+        """Wait until a volume has a status.
+
+        :param deadline: seconds from now.
+        :raises sv2m.errors.HostError: the volume fell into an error status, or the deadline passed.
+        """
+        end = self._clock() + deadline
+        while True:
+            volume = self.volume(volume_id)
+            if volume.status == status:
+                return volume
+            if volume.status.startswith("error"):
+                raise errors.HostError(f"Cinder: volume {volume_id} is {volume.status} instead of {status}")
+            if self._clock() >= end:
+                raise errors.HostError(
+                    f"Cinder: volume {volume_id} is still {volume.status} after {deadline:.0f} s"
+                )
+            self._sleep(_POLL)
+
+    def set_bootable(self, project_id: str, volume_id: str) -> None:
+        """Say that a server may boot from a volume."""
+        self._rest.request(
+            f"make volume {volume_id} bootable",
+            "POST",
+            f"/volumes/{volume_id}/action",
+            json={"os-set_bootable": {"bootable": True}},
+            project_id=project_id,
+        )
+
+    def find(self, project_id: str, migration_id: str) -> list[Volume]:
+        """Volumes of a project that were made for a migration."""
+        params = {"metadata": str({MIGRATION_KEY: migration_id})}
+        body = self._rest.json("list volumes", "GET", "/volumes/detail", params=params, project_id=project_id)
+        found = [_volume(one) for one in body["volumes"]]
+        # Deleting by a filter that an older Cinder might ignore would be fatal.
+        return [one for one in found if one.metadata.get(MIGRATION_KEY) == migration_id]
+
+    def delete(self, volume_id: str, deadline: float = 120.0) -> None:
+        """Delete a volume and its key, and wait until it is gone; that it is gone already is fine.
+
+        :param deadline: seconds from now.
+        :raises sv2m.errors.HostError: it cannot be deleted, or is still there at the deadline.
+        """
+        end = self._clock() + deadline
+        answer = self._rest.request(
+            f"delete volume {volume_id}", "DELETE", f"/volumes/{volume_id}", accept=(404,)
+        )
+        if answer.status_code == 404:
+            return
+        while True:
+            try:
+                status = self.volume(volume_id).status
+            except errors.NotFound:
+                return
+            if status == "error_deleting":
+                raise errors.HostError(f"Cinder: volume {volume_id} could not be deleted ({status})")
+            if self._clock() >= end:
+                raise errors.HostError(f"Cinder: volume {volume_id} is still {status} after {deadline:.0f} s")
+            self._sleep(_POLL)
+
+
+def _encryption(body: Mapping[str, Any]) -> Encryption:
+    return Encryption(
+        provider=str(body.get("provider") or ""),
+        cipher=str(body.get("cipher") or ""),
+        key_size=int(body.get("key_size") or 0),
+        control_location=str(body.get("control_location") or ""),
+        key_id=str(body.get("encryption_key_id") or ""),
+    )
+
+
+def _volume(body: Mapping[str, Any]) -> Volume:
+    return Volume(
+        id=body["id"],
+        name=body.get("name") or "",
+        status=body["status"],
+        size_gb=int(body["size"]),
+        volume_type=body.get("volume_type") or "",
+        encrypted=bool(body.get("encrypted")),
+        multiattach=bool(body.get("multiattach")),
+        bootable=str(body.get("bootable")).lower() == "true",
+        project_id=body.get("os-vol-tenant-attr:tenant_id") or "",
+        servers=tuple(str(one["server_id"]) for one in body.get("attachments") or ()),
+        metadata=dict(body.get("metadata") or {}),
+    )

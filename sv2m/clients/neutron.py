@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutron: the port that gives the landed server its MAC address back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sv2m import errors
+from sv2m.clients.keystone import Keystone
+from sv2m.clients.rest import RestService
+
+
+@dataclass(frozen=True)
+class Port:
+    """A Neutron port."""
+
+    id: str
+    name: str
+    mac_address: str
+    network_id: str
+    device_id: str
+    security_groups: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+class Neutron:
+    """Neutron's API, as far as SV2M needs it."""
+
+    def __init__(self, keystone: Keystone) -> None:
+        self._rest = RestService(keystone, "Neutron", "network", major=2)
+
+    def create_port(self, project_id: str, network_id: str, mac_address: str, name: str) -> Port:
+        """Make a port with a given MAC address; one of this name and address that is there already is
+        returned.
+
+        No security group is named, so that Neutron applies the project's default one: nothing of the other
+        cloud decides what may reach the server.
+
+        :raises sv2m.errors.HostError: code ``service-conflict`` when the MAC address is in use on the
+            network.
+        """
+        for port in self.find_ports(project_id, name):
+            if port.mac_address == mac_address.lower() and port.network_id == network_id:
+                return port
+        wanted = {
+            "network_id": network_id,
+            "mac_address": mac_address,
+            "name": name,
+            "project_id": project_id,
+        }
+        made = self._rest.json(
+            f"make a port with MAC address {mac_address} on network {network_id}",
+            "POST",
+            "/ports",
+            json={"port": wanted},
+            project_id=project_id,
+        )
+        return _port(made["port"])
+
+    def port(self, port_id: str) -> Port:
+        """One port."""
+        return _port(self._rest.json(f"read port {port_id}", "GET", f"/ports/{port_id}")["port"])
+
+    def find_ports(self, project_id: str, name: str) -> list[Port]:
+        """Ports of a project by their exact name."""
+        params = {"name": name, "project_id": project_id}
+        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
+
+    def ports_of(self, server_id: str) -> list[Port]:
+        """Ports that are bound to a server."""
+        params = {"device_id": server_id}
+        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
+
+    def mtu(self, network_id: str) -> int:
+        """MTU of a network, bytes."""
+        body = self._rest.json(f"read network {network_id}", "GET", f"/networks/{network_id}")
+        return int(body["network"].get("mtu") or 1500)
+
+    def network_id(self, project_id: str, name: str) -> str:
+        """Id of the network that a project sees under this name or id.
+
+        :raises sv2m.errors.NotFound: there is none, or more than one of that name.
+        """
+        for key in ("id", "name"):
+            found = self._rest.json(
+                f"find network {name}", "GET", "/networks", params={key: name}, project_id=project_id
+            )["networks"]
+            if len(found) == 1:
+                return str(found[0]["id"])
+        raise errors.NotFound(f"Neutron: project {project_id} sees no network, or several, of name {name}")
+
+    def delete_port(self, port_id: str) -> None:
+        """Delete a port; that it is gone already is fine."""
+        self._rest.request(f"delete port {port_id}", "DELETE", f"/ports/{port_id}", accept=(404,))
+
+
+def _port(body: Mapping[str, Any]) -> Port:
+    return Port(
+        id=body["id"],
+        name=body.get("name") or "",
+        mac_address=str(body["mac_address"]).lower(),
+        network_id=body["network_id"],
+        device_id=body.get("device_id") or "",
+        security_groups=tuple(body.get("security_groups") or ()),
+        addresses=tuple(str(one["ip_address"]) for one in body.get("fixed_ips") or ()),
+    )
