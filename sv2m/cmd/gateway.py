@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sv2m-gateway``: receives peers' control messages over TLS."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+
+from cheroot import wsgi
+from cheroot.ssl import builtin
+from oslo_config import cfg
+
+from sv2m import errors, rpc
+from sv2m.cmd import program
+from sv2m.engine import client as conductor
+from sv2m.gateway import app
+
+
+class Listener:
+    """The TLS server in which the gateway's application runs."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._server: wsgi.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._transport = None
+
+    def start(self) -> None:
+        """Listen."""
+        options = self._conf.gateway
+        self._transport = rpc.transport(self._conf)
+        application = app.Gateway(conductor.Client(self._transport, timeout=options.peer_timeout))
+        server = wsgi.Server(
+            (options.listen_address, options.port),
+            application,
+            numthreads=options.threads,
+            server_name=self._conf.cloud_name or "sv2m",
+            # A stranger who sends nothing is cut off; together with the queue's cap this bounds what he can hold.
+            timeout=options.request_timeout,
+            request_queue_size=128,
+        )
+        adapter = builtin.BuiltinSSLAdapter(options.certificate_file, options.private_key_file)
+        adapter.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        server.ssl_adapter = adapter
+        # Read before the application sees anything: no header block or body beyond these is taken in.
+        server.max_request_header_size = 16 << 10
+        server.max_request_body_size = 64 << 20
+        try:
+            server.prepare()
+        except OSError as error:
+            raise errors.ConfigurationError(
+                f"cannot listen on {options.listen_address} port {options.port}: {error}"
+            ) from error
+        self._server = server
+        self._thread = threading.Thread(target=server.serve, name="gateway", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening; answers under way are finished."""
+        if self._server is not None:
+            self._server.stop()
+        if self._thread is not None:
+            self._thread.join()
+        if self._transport is not None:
+            self._transport.cleanup()
+
+
+def main() -> int:
+    """Run the gateway until told to stop."""
+    conf = program.configure()
+    program.require(conf, "cloud_name", "gateway.certificate_file", "gateway.private_key_file")
+    return program.run(conf, [Listener(conf)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

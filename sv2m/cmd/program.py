@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every long-running program does the same way: configuration, logging, and a clean start and stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from oslo_config import cfg
+from oslo_log import log
+from oslo_service import service
+
+from sv2m import conf as sv2m_conf
+from sv2m import errors
+
+
+class Part(Protocol):
+    """Something with a beginning and an end."""
+
+    def start(self) -> None:
+        """Open connections, begin to answer."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what is being answered, close connections."""
+        ...
+
+
+def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
+    """Read the configuration files and the command line, and set up logging.
+
+    :param argv: the arguments without the program's name; None takes those of the process.
+    """
+    conf = sv2m_conf.register()
+    log.register_options(conf)
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "amqp=WARN", "oslo_messaging=INFO"])
+    conf(sys.argv[1:] if argv is None else list(argv), project="sv2m")
+    log.setup(conf, "sv2m")
+    return conf
+
+
+def require(conf: cfg.ConfigOpts, *options: str) -> None:
+    """Refuse to start without these options.
+
+    :param options: ``name`` or ``group.name``.
+    :raises ConfigurationError: naming every one that is missing.
+    """
+    missing = []
+    for option in options:
+        value = conf
+        for part in option.split("."):
+            value = value[part]
+        if value in (None, ""):
+            missing.append(option)
+    if missing:
+        raise errors.ConfigurationError("not set in the configuration: " + ", ".join(missing))
+
+
+class Program(service.ServiceBase):  # type: ignore[misc]
+    """Runs parts under oslo.service: started in order, stopped in the opposite one."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = list(parts)
+
+    def start(self) -> None:
+        """Start every part."""
+        for part in self._parts:
+            part.start()
+
+    def stop(self) -> None:
+        """Stop every part."""
+        for part in reversed(self._parts):
+            part.stop()
+
+    def wait(self) -> None:
+        """Nothing is left to wait for: ``stop`` returns when all has stopped."""
+
+    def reset(self) -> None:
+        """SIGHUP: options that may change at run time are read anew where they are used."""
+
+
+def run(conf: cfg.ConfigOpts, parts: Sequence[Part]) -> int:
+    """Run until told to stop.
+
+    :returns: the exit status of the process.
+    """
+    try:
+        service.launch(conf, Program(parts), workers=1, restart_method="mutate").wait()
+    except errors.SV2MError as error:
+        print(f"{os.path.basename(sys.argv[0])}: {error} ({error.code}). {error.remedy}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "engine"
+OPTS = [
+    cfg.ListOpt(
+        "modules",
+        default=["conductor", "cmm", "azm", "lmm", "mam", "km"],
+        help="Which RPC endpoints this process serves. Those that touch private keys (mam, km, cmm) may run in an "
+        "engine of their own, apart from the rest.",
+    ),
+    cfg.IntOpt("threads", default=16, min=2, help="Migrations worked on at the same time by one engine."),
+    cfg.IntOpt(
+        "offer_lifetime",
+        default=7200,
+        min=60,
+        help="Seconds from the offer until both sides may give up a migration that was not released.",
+    ),
+    cfg.IntOpt(
+        "exchange_lifetime",
+        default=30,
+        min=5,
+        help="Seconds that a peer has to answer TokenBA1 with TokenAB (FIPS 196 leaves the figure to the parties).",
+    ),
+    cfg.IntOpt(
+        "heartbeat",
+        default=10,
+        min=1,
+        help="Seconds between two signs of life that an engine leaves on each migration that it works on.",
+    ),
+    cfg.IntOpt(
+        "stale_after",
+        default=60,
+        min=5,
+        help="Seconds without a sign of life after which another engine takes a migration over.",
+    ),
+    cfg.IntOpt("precopy_timeout", default=3600, min=30, help="Seconds that the disks may take while the VM runs."),
+    cfg.IntOpt(
+        "downtime_timeout",
+        default=600,
+        min=10,
+        help="Seconds from the pause at A until everything is sealed; after them the VM is resumed at A.",
+    ),
+    cfg.IntOpt("landing_timeout", default=300, min=30, help="Seconds that B has to make volume, port and placeholder."),
+    cfg.IntOpt("rate_limit", default=0, min=0, help="Bytes per second on the data channel of one migration; 0: none."),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the options of [engine]."""
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Options by group, for oslo-config-generator."""
+    return [(GROUP, OPTS)]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor's RPC endpoint: what operators start and abort, and what peers send."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import oslo_messaging
+
+from sv2m import errors, protocol
+from sv2m.db import engine as database
+from sv2m.db import messages, migrations, peers
+from sv2m.engine.services import Services
+from sv2m.engine.work import Work
+from sv2m.engine.worker import Workers
+
+LOG = logging.getLogger(__name__)
+
+#: What B answers to each message; None where the protocol has no reply.
+REPLY = {
+    "Offer": "TokenBA1",
+    "TokenAB": "TokenBA2",
+    "Envelope": None,
+    "Transfer": "Prepared",
+    "Release": "Receipt",
+    "Closure": None,
+}
+#: Seconds that a peer's request is held for the answer, before it is told to ask again.
+PATIENCE = 20.0
+
+
+class Conductor:
+    """Endpoint of topic ``sv2m-conductor``. RPC version history: 1.0 first version."""
+
+    target = oslo_messaging.Target(version="1.0")
+
+    def __init__(self, services: Services, workers: Workers) -> None:
+        self._services = services
+        self._workers = workers
+
+    @oslo_messaging.expose
+    def start_migration(self, context: dict[str, Any], migration_id: str) -> None:
+        """Begin a migration whose row is in phase ``requested``."""
+        self._workers.work_on(migration_id)
+
+    @oslo_messaging.expose
+    def abort_migration(self, context: dict[str, Any], migration_id: str) -> None:
+        """The row says that an abort is wanted; the worker sees it at its next wait, or is woken to see it."""
+        self._workers.work_on(migration_id)
+
+    @oslo_messaging.expose
+    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+        """Take one signed document of a peer; the same one again is the same question again.
+
+        :returns: ``{"status": 200 | 202 | 204, "document_b64": signed reply or None}``.
+        :raises PeerError, PolicyError, NotFound: the message is not taken.
+        """
+        document = base64.b64decode(document_b64)
+        peek = protocol.peek(document)
+        if peek.kind not in REPLY:
+            raise errors.UnexpectedMessage(f"{peek.kind} is not a message that a source sends")
+        if peek.kind == "Offer":
+            self._introduce(document, peek.migration_id)
+        work = Work(self._services, peek.migration_id, self._workers.stopping)
+        if work.row.role != "destination":
+            raise errors.UnexpectedMessage("this cloud is the source of that migration")
+        self._take(work, document, peek.kind)
+        if self._answer(work, peek.kind) is None and not self._workers.stopping.is_set():
+            worker = self._workers.work_on(work.id)
+            concurrent.futures.wait([worker], PATIENCE)
+            work.reload()
+        return self._answer(work, peek.kind) or {"status": HTTPStatus.ACCEPTED, "document_b64": None}
+
+    def _introduce(self, document: bytes, migration_id: str) -> None:
+        """Make the row of an offer, if its signer is a peer with an agreement. Nothing else is believed yet."""
+        party = protocol.claimed_party(document)
+        with database.session() as session:
+            if migrations.find(session, migration_id) is not None:
+                return
+            peer = peers.find(session, party.name)
+        if peer is None or not peer.enabled or peer.direction == "outgoing":
+            raise errors.AgreementError(
+                f"no agreement of {self._services.conf.cloud_name} lets {party.name} send servers here",
+                remedy="Ask the operators of the receiving cloud for an agreement (secure migration peer create).",
+            )
+        context = {"migration_id": migration_id, "request_id": f"migration-{migration_id}"}
+        chain_b64 = [base64.b64encode(part).decode("ascii") for part in party.chain]
+        self._services.cmm.validate(context, chain_b64, peer.name, peer.ca_pem)
+        verified = self._services.mam.verify(
+            context, base64.b64encode(document).decode("ascii"), "Offer", chain_b64
+        )
+        offer = protocol.decode(base64.b64decode(verified["document_b64"]))
+        if not isinstance(offer, protocol.Offer) or offer.source.name != peer.name:
+            raise errors.UnexpectedMessage("the offer names another source than its certificate")
+        received = protocol.Received(offer, base64.b64decode(verified["digest_b64"]), document)
+        machine = protocol.Migration("destination", self._services.conf.cloud_name)
+        machine.receive(received)
+        nonce = base64.b64decode(self._services.mam.nonce(context)["nonce_b64"])
+        own = self._services.cmm.certificate(context)
+        me = protocol.Party(
+            self._services.conf.cloud_name, tuple(base64.b64decode(part) for part in own["chain_b64"])
+        )
+        (send,) = machine.local(protocol.ChallengeDue(me, nonce, datetime.now(UTC)))
+        signed = self._services.mam.sign(
+            context, base64.b64encode(protocol.encode(send.message)).decode("ascii")
+        )
+        with database.session() as session:
+            try:
+                migrations.create(
+                    session,
+                    id=migration_id,
+                    role="destination",
+                    peer=peer.name,
+                    server_name=offer.needs.name,
+                    project_id=peer.project_id or "",
+                    phase=machine.phase,
+                    vm_generation=offer.generation,
+                    needs=offer.needs.to_dict(),
+                    not_after=offer.not_after,
+                )
+            except errors.Conflict:
+                # The same offer arrived twice at the same moment; the other one's row is as good.
+                return
+            messages.record(session, migration_id, "Offer", messages.RECEIVED, document, received.digest)
+            messages.record(
+                session,
+                migration_id,
+                "TokenBA1",
+                messages.SENT,
+                base64.b64decode(signed["document_b64"]),
+                base64.b64decode(signed["digest_b64"]),
+            )
+        LOG.info("Migration %s: offered by %s", migration_id, peer.name)
+
+    def _take(self, work: Work, document: bytes, kind: str) -> None:
+        """Verify a message and move the row on; one that was taken before changes nothing."""
+        kept = work.documents.get(kind)
+        if kept is not None:
+            if kept != document:
+                raise errors.ReplayedMessage(f"another {kind} of migration {work.id} was taken before")
+            return
+        received = work.verify(document, kind)
+        work.machine.receive(received)
+        columns: dict[str, Any] = {}
+        if kind == "Closure" and received.message.outcome == "withdrawn":
+            columns = {
+                "fault": "peer",
+                "error_code": "withdrawn",
+                "error_message": f"{work.row.peer} withdrew before it released the server",
+                "error_remedy": "Nothing: everything made for it here is removed.",
+            }
+        work.commit((messages.RECEIVED, received), **columns)
+
+    def _answer(self, work: Work, kind: str) -> dict[str, Any] | None:
+        reply = REPLY[kind]
+        if reply is not None and reply in work.documents:
+            document = base64.b64encode(work.documents[reply]).decode("ascii")
+            return {"status": HTTPStatus.OK, "document_b64": document}
+        phase = work.row.phase
+        if kind == "Closure" and phase in ("closing", "closed", "undoing", "undone"):
+            return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
+        if kind == "Envelope" and phase in ("receiving", "verifying", "prepared", "resuming", "resumed", "closed"):
+            return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
+        if phase in ("undoing", "undone") and kind != "Release":
+            raise errors.RefusedByPeer(
+                work.row.error_message or "the destination gave up", code=work.row.error_code or "gave-up"
+            )
+        return None

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At A, what a server needs at B: Nova's, Cinder's and libvirt's views of it put together, or why it cannot move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sv2m import errors, protocol
+from sv2m.engine.work import Work
+
+MOVABLE = ("ACTIVE", "PAUSED")
+
+
+def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The descriptor of a server, and the streams in which it will travel.
+
+    :param server: from :class:`sv2m.engine.ports.Servers`; gets the key ``disks``: the same disks with volume ids.
+    :returns: ``needs`` and the list of streams (id, kind, index, size, segment_size). Stream 0 is the signature's.
+    :raises ServerNotMovable: naming what stands in the way.
+    """
+    if server["status"] not in MOVABLE:
+        raise errors.ServerNotMovable(
+            f"server {server['id']} is {server['status']}; SV2M moves servers that are {' or '.join(MOVABLE)}",
+            remedy="Start or pause it first.",
+        )
+    if server["task_state"]:
+        raise errors.ServerNotMovable(
+            f"server {server['id']} is busy: {server['task_state']}", remedy="Wait until Nova has finished with it."
+        )
+    if server["config_drive"]:
+        raise errors.ServerNotMovable(f"server {server['id']} has a config drive")
+    seen = work.services.edm.describe(work.context, server["host"], server["id"])
+    flavor = server["flavor"]
+    volumes = {volume["serial"]: volume for volume in _volumes(work, server)}
+    disks = []
+    for disk in seen["needs"]["disks"]:
+        volume = volumes.pop(disk.pop("serial", ""), None)
+        disks.append(
+            {
+                **disk,
+                "volume_gb": volume["size"] if volume else 0,
+                "encrypted": bool(volume and volume["encrypted"]),
+                "cipher": volume["cipher"] if volume else "",
+                "key_size": volume["key_size"] if volume else 0,
+                "volume_id": volume["id"] if volume else "",
+            }
+        )
+    if volumes:
+        raise errors.ServerNotMovable(f"volumes {', '.join(volumes)} are attached, but libvirt shows no such disk")
+    if len(disks) != 1:
+        raise errors.ServerNotMovable(
+            f"server {server['id']} has {len(disks)} disks; one is moved", remedy="Detach the others."
+        )
+    server["disks"] = [dict(disk) for disk in disks]
+    needs = {
+        **seen["needs"],
+        "name": server["name"],
+        "vm": server["id"],
+        "root_gb": flavor["disk"],
+        "ephemeral_gb": flavor["ephemeral"],
+        "swap_mb": flavor["swap"],
+        "disks": [{key: value for key, value in disk.items() if key != "volume_id"} for disk in disks],
+    }
+    streams = [
+        {**stream, "id": number, "segment_size": protocol.segment_size(stream["size"])}
+        for number, stream in enumerate(seen["streams"], start=1)
+    ]
+    return needs, streams
+
+
+def _volumes(work: Work, server: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for volume_id in server["volume_ids"]:
+        volume = work.services.volumes.get(volume_id)
+        if volume["multiattach"]:
+            raise errors.ServerNotMovable(f"volume {volume_id} may be attached to several servers (multiattach)")
+        encryption = work.services.volumes.encryption(volume_id) if volume["encrypted"] else {}
+        found.append(
+            {
+                "id": volume_id,
+                "serial": volume_id,
+                "size": volume["size"],
+                "encrypted": volume["encrypted"],
+                "cipher": encryption.get("cipher", ""),
+                "key_size": encryption.get("key_size", 0),
+            }
+        )
+    return found

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What B does in each phase of a migration. Each function may be cut off anywhere and is then run again."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from datetime import UTC, datetime
+
+from sv2m import errors, protocol
+from sv2m.db import engine as database
+from sv2m.db import ledger, messages
+from sv2m.engine import landing
+from sv2m.engine.sealing import raise_if_failed
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+SENT = messages.SENT
+
+
+def decide(work: Work) -> None:
+    """``authenticated``: A has proved itself. May it, is this new, and is there room? Hold it, then say accepted."""
+    services, offer = work.services, work.machine.message(protocol.Offer)
+    needs = work.row.needs
+    try:
+        allowed = services.azm.may_accept(work.context, work.row.peer, needs)
+        if not work.state.get("entered"):
+            # Once, for ever: from here on no copy of this offer, and no older state of this VM, is accepted.
+            with database.session() as session:
+                ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation)
+            work.remember(entered=True)
+        landing.check_acceptable(work, needs)
+        held = services.lmm.hold(work.context, work.id, needs)
+    except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
+        refuse(work, error)
+        return
+    work.note(host=held["host"], project_id=allowed["project_id"])
+    work.remember(held=True, flavor_id=held["flavor_id"])
+    ekb = services.km.make_ekb(work.context, work.id)
+    work.remember(ekb_ref=ekb["ref"])
+    endpoint = services.edm.endpoint(work.context, held["host"])
+    accepted = protocol.Accepted(base64.b64decode(ekb["public_key_b64"]), endpoint["host"], endpoint["port"])
+    work.commit((SENT, work.sign(work.machine.local(protocol.RoomHeld(accepted)))))
+
+
+def refuse(work: Work, error: errors.SV2MError) -> None:
+    """Say no, signed, with the reason, and keep nothing."""
+    services = work.services
+    services.lmm.release(work.context, work.id)
+    signed = work.sign(work.machine.local(protocol.RoomRefused(protocol.Refused(error.code, error.message))))
+    work.commit(
+        (SENT, signed),
+        status="refused",
+        fault="policy",
+        error_code=error.code,
+        error_message=error.message,
+        error_remedy=error.remedy,
+    )
+
+
+def land(work: Work) -> None:
+    """``landing``: the Envelope is verified. Keys into Barbican, volume, port, placeholder, agent ready to receive."""
+    landing.make_place(work)
+    work.machine.local(protocol.LandingReady())
+    work.commit()
+
+
+def verify_and_restore(work: Work) -> None:
+    """``verifying``: every segment against A's signed manifest; then the VM is there, paused, and we say so."""
+    services, host = work.services, work.row.host or ""
+    transfer = work.machine.message(protocol.Transfer)
+    opened = services.km.open_signature(
+        work.context, work.state["vmk_ref"], base64.b64encode(transfer.sealed_signature).decode("ascii")
+    )
+    verified = services.mam.verify_manifest(
+        work.context, opened["signature_b64"], [base64.b64encode(part).decode() for part in work.peer_chain()]
+    )
+    work.machine.check_trailer(base64.b64decode(verified["context_xml_b64"]))
+    work.keep_evidence({"manifest": (messages.RECEIVED, base64.b64decode(opened["signature_b64"]))})
+    raise_if_failed(services.edm.status(work.context, host, work.id), host)
+    streams = [
+        {"id": stream.id, "segments": stream.segments, "length": stream.length} for stream in transfer.streams
+    ]
+    services.edm.complete(work.context, host, work.id, verified["manifest_b64"], streams)
+    status = services.edm.status(work.context, host, work.id)
+    work.progress(status["bytes_done"], status["bytes_total"])
+    work.commit((SENT, work.sign(work.machine.local(protocol.Restored()))))
+
+
+def resume(work: Work) -> None:
+    """``resuming``: A's Release is durable here. Run the VM, as an ordinary server, and sign the receipt."""
+    services, server_id, host = work.services, work.state["server_id"], work.row.host or ""
+    try:
+        services.edm.check_restored(work.context, host, work.id, server_id)
+    except errors.HypervisorError as error:
+        # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
+        signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
+        work.commit((SENT, signed), **failure(error))
+        return
+    # Nova must call it ACTIVE before it runs, or its periodic task stops what it believes suspended.
+    services.servers.reset_active(server_id)
+    services.edm.resume(work.context, host, work.id, server_id)
+    services.servers.unlock(server_id)
+    work.commit((SENT, work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))))
+
+
+def forget(work: Work) -> None:
+    """``closing``: A has closed. The session's keys go; what the VM needs stays with its volume."""
+    landing.destroy_session_keys(work)
+    work.services.edm.forget(work.context, work.row.host or "", work.id)
+    work.machine.local(protocol.Undone(datetime.now(UTC)))
+    work.commit(status="completed")
+
+
+def undo(work: Work) -> None:
+    """``undoing``: nothing of the attempt stays here."""
+    landing.remove_place(work)
+    work.machine.local(protocol.Undone(datetime.now(UTC)))
+    work.commit(status="aborted" if work.row.error_code == "withdrawn" else "failed")
+
+
+def failure(error: errors.SV2MError) -> dict[str, str]:
+    """The columns that tell the operator what went wrong."""
+    faults = {
+        errors.LocalError: "local",
+        errors.PeerError: "peer",
+        errors.HostError: "host",
+        errors.PolicyError: "policy",
+    }
+    fault = next((name for base, name in faults.items() if isinstance(error, base)), "internal")
+    return {
+        "fault": fault,
+        "error_code": error.code,
+        "error_message": error.message,
+        "error_remedy": error.remedy,
+    }

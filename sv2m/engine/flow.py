@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole migration as two tables, in the order of the paper's figure 4: phase -> what is done -> who it asks.
+
+A phase that is not in its table waits: at B for A's next message, and in the final phases for nothing. What undoes a
+phase is the same for all phases before the commit: the row of ``withdrawing`` (A) or ``undoing`` (B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sv2m.engine import destination, returning, source
+from sv2m.engine.work import Work
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the table.
+
+    :param do: what is done; may be cut off and repeated.
+    :param asks: the modules and services that it asks, for the reader and the documentation.
+    :param may_fail: True where a failure sends the migration to its undoing; False where the step is repeated until
+        it succeeds, because going back is not ours to decide any more, or is what we are doing.
+    """
+
+    do: Callable[[Work], None]
+    asks: str
+    may_fail: bool = True
+
+
+SOURCE: Mapping[str, Step] = {
+    "requested": Step(source.offer, "AZM, Nova, EDM, CMM, MAM"),
+    "offered": Step(source.authenticate, "peer, CMM, MAM"),
+    "authenticated": Step(source.hear_decision, "peer, CMM, MAM"),
+    "accepted": Step(source.wrap_keys, "KM, MAM"),
+    "enveloped": Step(source.open_landing, "peer"),
+    "transferring": Step(source.send, "EDM, Nova, MAM, KM"),
+    "transferred": Step(source.hear_prepared, "peer, CMM, MAM"),
+    "prepared": Step(source.release, "EDM, MAM"),
+    "released": Step(source.hear_receipt, "peer, CMM, MAM", may_fail=False),
+    "receipted": Step(source.remove, "Nova, Cinder, KM, MAM, peer", may_fail=False),
+    "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM, peer", may_fail=False),
+    "returning": Step(returning.take_back, "EDM, Nova, KM", may_fail=False),
+}
+
+DESTINATION: Mapping[str, Step] = {
+    "authenticated": Step(destination.decide, "AZM, LMM, KM, MAM"),
+    "landing": Step(destination.land, "KM, Cinder, Neutron, LMM, Nova, EDM"),
+    "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM"),
+    "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False),
+    "closing": Step(destination.forget, "KM, EDM", may_fail=False),
+    "undoing": Step(destination.undo, "EDM, Nova, KM, Neutron, LMM", may_fail=False),
+}
+
+
+def step(role: str, phase: str) -> Step | None:
+    """What is to be done in this phase, None where somebody else has the next word."""
+    return (SOURCE if role == "source" else DESTINATION).get(phase)

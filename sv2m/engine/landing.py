@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At B, the place in which a VM lands: keys, volume, port, and a placeholder server that is Nova's own claim.
+
+Everything made here carries the migration's id (as a name or as metadata), so that it is found and removed even when
+the engine was killed between making it and writing down what it made.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from typing import Any
+
+from sv2m import errors, protocol
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+LOCK_REASON = "SV2M: migration {id} arrives here"
+
+
+def check_acceptable(work: Work, needs: dict[str, Any]) -> None:
+    """Refuse at the offer what could only fail later.
+
+    :raises ServerNotMovable: naming it.
+    """
+    if len(needs["disks"]) != 1:
+        raise errors.ServerNotMovable(f"{len(needs['disks'])} disks; one is accepted")
+    if needs["mode"] != "paused" if "mode" in needs else False:
+        raise errors.ServerNotMovable(f"mode {needs['mode']} is not known here")
+    disk = needs["disks"][0]
+    if disk["encrypted"] and not disk["volume_gb"]:
+        raise errors.ServerNotMovable("an encrypted disk that is not a volume")
+    if needs["nics"] and not work.services.conf.engine.landing_network:
+        raise errors.ServerNotMovable(
+            "this cloud has no network on which arriving servers land ([engine] landing_network)"
+        )
+
+
+def make_place(work: Work) -> None:
+    """Make what the Envelope's VM needs, up to an agent that waits for the data. May be repeated."""
+    services, envelope = work.services, work.machine.message(protocol.Envelope)
+    _unwrap(work, envelope)
+    if "server_id" not in work.state:
+        _make_server(work)
+    server_id, host = work.state["server_id"], work.row.host or ""
+    timeout = services.conf.engine.landing_timeout
+    server = services.servers.wait_for(server_id, {"ACTIVE", "SUSPENDED"}, timeout)
+    if server["host"] != host:
+        raise errors.HostError(f"Nova put the placeholder on {server['host']}, the room was held on {host}")
+    if server["status"] == "ACTIVE":
+        services.servers.suspend(server_id)
+        services.servers.wait_for(server_id, {"SUSPENDED"}, timeout)
+    services.servers.lock(server_id, LOCK_REASON.format(id=work.id))
+    services.edm.start_destination(work.context, host, work.id, _job(work, envelope))
+
+
+def _unwrap(work: Work, envelope: protocol.Envelope) -> None:
+    if "vmk_ref" in work.state:
+        return
+    keys = [
+        {
+            "name": key.name,
+            "kind": key.kind,
+            "size": key.size,
+            "cipher_value_b64": base64.b64encode(key.cipher_value).decode("ascii"),
+            "commitment_b64": base64.b64encode(key.commitment).decode("ascii"),
+        }
+        for key in envelope.keys
+    ]
+    context_digest = base64.b64encode(work.machine.context_digest).decode("ascii")
+    refs = work.services.km.unwrap(work.context, work.id, work.state["ekb_ref"], keys, context_digest)
+    encrypted = sum(disk["encrypted"] for disk in work.row.needs["disks"])
+    if len(refs["eik_refs"]) != encrypted:
+        raise errors.IntegrityError(f"{len(refs['eik_refs'])} disk keys for {encrypted} encrypted disks")
+    work.remember(vmk_ref=refs["vmk_ref"], eik_refs=refs["eik_refs"])
+
+
+def _make_server(work: Work) -> None:
+    services, needs, state = work.services, work.row.needs, work.state
+    # Found again after a kill between Nova's answer and our row: at most one is ever made.
+    found = services.servers.find_placeholders(work.id)
+    if found:
+        work.remember(server_id=found[0])
+        work.note(server_id=found[0])
+        return
+    volume_ids, image_id, port_ids = [], None, []
+    disk = needs["disks"][0]
+    if disk["volume_gb"]:
+        if "volume_id" not in state:
+            made = services.km.import_volume(
+                work.context,
+                work.id,
+                project_id=work.row.project_id,
+                name=needs["name"],
+                size_gb=disk["volume_gb"],
+                eik_ref=work.state["eik_refs"][0] if disk["encrypted"] else None,
+                cipher=disk["cipher"],
+                key_size=disk["key_size"],
+                boot=disk["boot"],
+            )
+            work.remember(volume_id=made["volume_id"])
+        volume_ids = [work.state["volume_id"]]
+    else:
+        image_id = services.volumes.blank_image(work.id, work.row.project_id)
+    for nic in needs["nics"]:
+        port_ids.append(
+            services.ports.create(
+                work.id, work.row.project_id, services.conf.engine.landing_network, nic["mac"]
+            )
+        )
+    # The hold is handed over: Nova claims the same room for the server that it makes now. If somebody else's server
+    # was quicker, Nova says so, A is told, and A's VM, which still runs, stays where it is.
+    services.lmm.release(work.context, work.id)
+    server_id = services.servers.create_placeholder(
+        project_id=work.row.project_id,
+        name=needs["name"],
+        flavor_id=state["flavor_id"],
+        host=work.row.host or "",
+        volume_ids=volume_ids,
+        image_id=image_id,
+        port_ids=port_ids,
+        migration_id=work.id,
+    )
+    work.remember(server_id=server_id)
+    work.note(server_id=server_id)
+
+
+def _job(work: Work, envelope: protocol.Envelope) -> dict[str, Any]:
+    needs, state = work.row.needs, work.state
+    sizes = {("disk", disk["index"]): disk["size"] for disk in needs["disks"]}
+    eiks = iter(state["eik_refs"])
+    not_after = work.row.not_after
+    return {
+        "server_id": state["server_id"],
+        "sid_b64": base64.b64encode(work.machine.sid).decode("ascii"),
+        "vmk_ref": state["vmk_ref"],
+        "needs": needs,
+        "streams": [
+            {
+                "id": plan.id,
+                "kind": plan.kind,
+                "index": plan.index,
+                "segment_size": plan.segment_size,
+                "size": sizes.get((plan.kind, plan.index), needs["memory_mb"] << 20),
+            }
+            for plan in envelope.streams
+        ],
+        "disks": [
+            {
+                "index": disk["index"],
+                "volume_id": state.get("volume_id"),
+                "eik_ref": next(eiks) if disk["encrypted"] else None,
+            }
+            for disk in needs["disks"]
+        ],
+        "lifetime": max(1, int(not_after.timestamp() - time.time())) if not_after else 0,
+    }
+
+
+def remove_place(work: Work) -> None:
+    """Remove all of it: agent's files, server, volume, port, image, keys, hold. May be repeated."""
+    services, state = work.services, work.state
+    timeout = services.conf.engine.landing_timeout
+    if work.row.host and state.get("server_id"):
+        services.edm.abort(work.context, work.row.host, work.id)
+    for server_id in services.servers.find_placeholders(work.id):
+        services.servers.delete(server_id, timeout)
+    services.km.remove_imported(work.context, work.id)
+    services.ports.delete_for(work.id)
+    services.lmm.release(work.context, work.id)
+    destroy_session_keys(work)
+
+
+def destroy_session_keys(work: Work) -> None:
+    """VMK, ekB's private half and the transit copies of EIKs: their time is over."""
+    state = work.state
+    refs = [state.get("vmk_ref"), state.get("ekb_ref"), *state.get("eik_refs", [])]
+    work.services.km.destroy(work.context, [ref for ref in refs if ref])

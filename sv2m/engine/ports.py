@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine needs of this cloud's Nova, Cinder and Neutron. :mod:`sv2m.clients` implements it.
+
+All ids are OpenStack's; sizes are GiB for volumes. Every method raises :class:`sv2m.errors.HostError` (or a subclass)
+when the service fails, and ``NotFound`` where it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+
+class Servers(Protocol):
+    """Nova, with the rights of SV2M's service user."""
+
+    def get(self, server_id: str) -> dict[str, Any]:
+        """The server as the compute API shows it to an administrator; raises NotFound."""
+        ...
+
+    def pause(self, server_id: str) -> None: ...
+
+    def unpause(self, server_id: str) -> None: ...
+
+    def suspend(self, server_id: str) -> None: ...
+
+    def lock(self, server_id: str, reason: str) -> None: ...
+
+    def unlock(self, server_id: str) -> None: ...
+
+    def reset_active(self, server_id: str) -> None: ...
+
+    def create_placeholder(
+        self,
+        *,
+        project_id: str,
+        name: str,
+        flavor_id: str,
+        host: str,
+        volume_ids: Sequence[str],
+        image_id: str | None,
+        port_ids: Sequence[str],
+        migration_id: str,
+    ) -> str:
+        """Ask for the server that claims the room at B; return its id, do not wait."""
+        ...
+
+    def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
+        """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
+        ...
+
+    def find_placeholders(self, migration_id: str) -> list[str]:
+        """Ids of servers that :meth:`create_placeholder` made for this migration."""
+        ...
+
+    def delete(self, server_id: str, timeout: float) -> None:
+        """Delete and wait until it is gone; no error when it already is."""
+        ...

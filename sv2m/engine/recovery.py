@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a restart does: look at every migration that still runs, and carry on from what its row says.
+
+There is no other recovery code. Each step of :mod:`sv2m.engine.flow` may be repeated, so "go on" and "recover" are
+the same thing; this file only finds what nobody carries, and what waits for a peer that will not come back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+from oslo_config import cfg
+
+from sv2m import errors
+from sv2m.db import engine as database
+from sv2m.db import migrations
+from sv2m.engine import flow
+from sv2m.engine.services import Services
+from sv2m.engine.work import Work
+from sv2m.engine.worker import Workers, give_up
+
+LOG = logging.getLogger(__name__)
+
+#: B's phases in which A has the next word, and in which B may still give up.
+WAITING = ("challenged", "accepted", "receiving", "prepared")
+
+
+class Recovery:
+    """Looks at the start and from time to time.
+
+    :param owner: this engine's name in the rows that it works on.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, services: Services, workers: Workers, owner: str) -> None:
+        self._conf = conf
+        self._services = services
+        self._workers = workers
+        self._owner = owner
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take up everything at once, then keep looking."""
+        self._thread = threading.Thread(target=self._loop, name="recovery", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception:
+                # The database may be away for a moment; what is due is still due at the next look.
+                LOG.exception("Looking for migrations to take up failed; trying again")
+            if self._stop.wait(self._conf.engine.heartbeat):
+                return
+
+    def look(self, now: datetime | None = None) -> None:
+        """Take up what nobody carries, and give up what waited for too long."""
+        now = now or datetime.now(UTC)
+        with database.session() as session:
+            migrations.heartbeat(session, self._owner, now)
+            rows = migrations.list_unfinished(session)
+        for row in rows:
+            if flow.step(row.role, row.phase) is not None:
+                self._workers.work_on(row.id)
+            elif row.role == "destination" and row.phase in WAITING and now > self._patience_ends(row):
+                self._expire(row.id, row.phase)
+
+    def _patience_ends(self, row: migrations.Migration) -> datetime:
+        if row.phase == "challenged":
+            return row.created_at + timedelta(seconds=self._conf.engine.exchange_lifetime)
+        # A little longer than A's own patience: A withdraws first, and tells us.
+        return (row.not_after or row.created_at) + timedelta(seconds=self._conf.engine.heartbeat)
+
+    def _expire(self, migration_id: str, phase: str) -> None:
+        work = Work(self._services, migration_id, self._workers.stopping)
+        error = errors.PeerUnreachable(
+            f"the source did not go on from {phase} in time", code="source-silent", remedy="Ask its operators why."
+        )
+        try:
+            give_up(work, error)
+        except errors.SV2MError as refused:
+            LOG.warning("Migration %s: cannot be given up: %s", migration_id, refused)
+            return
+        self._workers.work_on(migration_id)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At A, the ways back: the VM goes on here, unlocked, and nothing of the attempt is left.
+
+Both ways are the same work. What differs is who decided: A before the commit, or B's signature after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from sv2m import errors, protocol
+from sv2m.db import messages
+from sv2m.engine.asking import ask
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+
+def withdraw(work: Work) -> None:
+    """``withdrawing``: A gave up before the commit. The VM first, then the keys, then B is told."""
+    restore(work)
+    documents = []
+    for action in work.machine.local(protocol.Undone(datetime.now(UTC))):
+        if isinstance(action, protocol.Send):
+            signed = work.sign([action])
+            documents.append((messages.SENT, signed))
+            try:
+                ask(work, signed.document, insist=False)
+            except errors.SV2MError as error:
+                # Without it B gives up by itself when the offer's lifetime ends; we never send Release.
+                LOG.warning("Migration %s: withdrawal not delivered: %s", work.id, error)
+    status = "aborted" if work.row.error_code == "aborted" else "failed"
+    work.commit(*documents, status=status)
+
+
+def take_back(work: Work) -> None:
+    """``returning``: B signed that it does not run the VM, and never will. Only that lets A resume it."""
+    restore(work)
+    work.machine.local(protocol.Undone(datetime.now(UTC)))
+    work.commit(status="failed")
+
+
+def restore(work: Work) -> None:
+    """Bring the server back to what it was, and destroy this attempt's keys. May be repeated."""
+    state, services = work.state, work.services
+    if work.row.host:
+        try:
+            services.edm.abort(work.context, work.row.host, work.id)
+        except errors.HostError as error:
+            # The agent undoes what its journal names when it starts again; the VM does not wait for that.
+            LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
+    if state.get("stopped"):
+        server = services.servers.get(work.row.server_id or "")
+        if state["found"] == "ACTIVE" and server["status"] == "PAUSED":
+            services.servers.unpause(server["id"])
+            services.servers.wait_for(server["id"], {"ACTIVE"}, services.conf.engine.landing_timeout)
+        services.servers.unlock(server["id"])
+    if "vmk_ref" in state:
+        services.km.destroy(work.context, [state["vmk_ref"]])
+    revoke_access(work)
+
+
+def revoke_access(work: Work) -> None:
+    """Take SV2M's user off the access lists of the server's keys again."""
+    for entry in work.state.get("acl", []):
+        work.services.km.revoke(work.context, entry)

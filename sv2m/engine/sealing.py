@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At A, from the first byte sent to the signed manifest: the one stretch in which the VM is touched."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from sv2m import errors, protocol
+from sv2m.engine.asking import Stopping
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+LOCK_REASON = "SV2M migration {id} to {peer}"
+_WAIT = 5.0
+
+
+def seal(work: Work) -> tuple[tuple[protocol.StreamSummary, ...], bytes]:
+    """Send disks and memory through the agent, and seal the signature over what was sent.
+
+    :returns: the streams as they came out, and the sealed ``ds:Signature`` for Transfer.
+    """
+    edm, host = work.services.edm, work.row.host or ""
+    job = source_job(work)
+    edm.start_source(work.context, host, work.id, job)
+    _wait_for(work, host, "ready", work.services.conf.engine.precopy_timeout)
+    _stop_server(work)
+    edm.stop_and_finish(work.context, host, work.id)
+    _wait_for(work, host, "sealed", work.services.conf.engine.downtime_timeout)
+    sealed = edm.manifest(work.context, host, work.id)
+    streams = tuple(protocol.StreamSummary(**stream) for stream in sealed["streams"])
+    context = protocol.trailer_context(work.machine.binding())
+    signature = work.services.mam.sign_manifest(
+        work.context, base64.b64encode(context).decode("ascii"), sealed["manifest_b64"]
+    )
+    answer = work.services.km.seal_signature(work.context, work.state["vmk_ref"], signature["signature_b64"])
+    return streams, base64.b64decode(answer["sealed_b64"])
+
+
+def source_job(work: Work) -> dict[str, Any]:
+    """What A's agent needs to know; references to keys, never keys."""
+    decision = work.machine.message(protocol.TokenBA2).decision
+    return {
+        "server_id": work.row.server_id,
+        "sid_b64": base64.b64encode(work.machine.sid).decode("ascii"),
+        "vmk_ref": work.state["vmk_ref"],
+        "endpoint": {"host": decision.endpoint_host, "port": decision.endpoint_port},
+        "streams": work.state["streams"],
+        "rate_limit": work.services.conf.engine.rate_limit,
+    }
+
+
+def _stop_server(work: Work) -> None:
+    """Lock, then pause, through Nova, so that nobody's click starts the VM behind our back.
+
+    Written down first: whoever undoes this must know what was found.
+    """
+    server_id = work.row.server_id or ""
+    servers = work.services.servers
+    work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
+    servers.lock(server_id, LOCK_REASON.format(id=work.id, peer=work.row.peer))
+    if work.state["found"] == "ACTIVE":
+        servers.pause(server_id)
+        servers.wait_for(server_id, {"PAUSED"}, work.services.conf.engine.downtime_timeout)
+
+
+def _wait_for(work: Work, host: str, wanted: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    sequence = -1
+    while True:
+        if work.stopping.is_set():
+            raise Stopping
+        work.check_abort()
+        status = work.services.edm.wait(work.context, host, work.id, sequence, _WAIT)
+        sequence = status["seq"]
+        work.progress(status["bytes_done"], status["bytes_total"])
+        if status["state"] == wanted:
+            return
+        raise_if_failed(status, host)
+        if time.monotonic() > deadline:
+            raise errors.HostError(
+                f"the agent on {host} is still in state {status['state']} after {timeout:.0f} s",
+                code="transfer-timeout",
+                remedy="Look at the data channel's rate, or raise the timeouts in [engine].",
+            )
+
+
+def raise_if_failed(status: dict[str, Any], host: str) -> None:
+    """Turn an agent's report of failure, or of ignorance, into the error that it is."""
+    if status["state"] == "unknown":
+        raise errors.AgentLost(f"sv2m-agent on {host} knows nothing of this migration: it was restarted")
+    if status["state"] == "failed":
+        error = status["error"] or {}
+        raise errors.HostError(
+            error.get("message", "the agent failed"), code=error.get("code"), remedy=error.get("remedy")
+        )

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What A does in each phase of a migration. Each function may be cut off anywhere and is then run again."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sv2m import errors, protocol
+from sv2m.db import messages
+from sv2m.engine import describing, sealing
+from sv2m.engine.asking import ask
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+SENT, RECEIVED = messages.SENT, messages.RECEIVED
+
+
+def offer(work: Work) -> None:
+    """``requested``: may the operator, can the server, and what does it need? Then sign the offer."""
+    row, services = work.row, work.services
+    server = services.servers.get(row.server_id or "")
+    services.azm.may_start(
+        work.context, work.state["credentials"], {"id": row.server_id, "project_id": row.project_id}, row.peer
+    )
+    needs, streams = describing.describe(work, server)
+    lifetime = timedelta(seconds=services.conf.engine.offer_lifetime)
+    not_after = datetime.now(UTC).replace(microsecond=0) + lifetime
+    certificate = services.cmm.certificate(work.context)
+    message = protocol.Offer(
+        migration_id=work.id,
+        generation=row.vm_generation,
+        source=protocol.Party(
+            services.conf.cloud_name, tuple(base64.b64decode(part) for part in certificate["chain_b64"])
+        ),
+        destination=row.peer,
+        mode="paused",
+        not_after=not_after,
+        needs=protocol.Needs.from_dict(needs),
+    )
+    signed = work.sign(work.machine.local(protocol.OfferRequested(message)))
+    work.commit(
+        (SENT, signed),
+        needs=needs,
+        host=server["host"],
+        not_after=not_after,
+        bytes_total=sum(stream["size"] for stream in streams),
+        remember={
+            "found": server["status"],
+            "streams": streams,
+            "volumes": [
+                {"id": disk["volume_id"], "encrypted": disk["encrypted"]}
+                for disk in server["disks"]
+                if disk["volume_id"]
+            ],
+        },
+    )
+
+
+def authenticate(work: Work) -> None:
+    """``offered``: pass one and two of ISO 9798-3's three-pass exchange. B proves itself, then we do."""
+    reply = ask(work, work.documents["Offer"])
+    token = _reply(reply, "TokenBA1")
+    party = protocol.claimed_party(token)
+    # Verified before anything of the document but its certificates was looked at.
+    received = work.verify(token, "TokenBA1", party.chain)
+    work.machine.receive(received)
+    nonce = base64.b64decode(work.services.mam.nonce(work.context)["nonce_b64"])
+    signed = work.sign(work.machine.local(protocol.TokenDue(nonce, datetime.now(UTC))))
+    work.commit((RECEIVED, received), (SENT, signed))
+    lists = work.services.cmm.revocation_lists(work.context)["crls_b64"]
+    work.keep_evidence(
+        {
+            "ca": (RECEIVED, work.peer.ca_pem.encode()),
+            "crl": (RECEIVED, b"".join(base64.b64decode(part) for part in lists)),
+        }
+    )
+
+
+def hear_decision(work: Work) -> None:
+    """``authenticated``: pass three. B's signed word: accepted, with room held, or refused."""
+    reply = _reply(ask(work, work.documents["TokenAB"]), "TokenBA2")
+    received = work.verify(reply, "TokenBA2")
+    work.machine.receive(received)
+    columns: dict[str, Any] = {}
+    if isinstance(received.message.decision, protocol.Refused):
+        refused = received.message.decision
+        columns = {
+            "status": "refused",
+            "fault": "peer",
+            "error_code": refused.code,
+            "error_message": f"{work.row.peer} refused: {refused.reason}",
+            "error_remedy": errors.RefusedByPeer.remedy,
+        }
+    work.commit((RECEIVED, received), **columns)
+
+
+def wrap_keys(work: Work) -> None:
+    """``accepted``: a VMK for this attempt alone, the VM's EIKs, both wrapped to B's fresh key."""
+    km = work.services.km
+    decision = work.machine.message(protocol.TokenBA2).decision
+    if "vmk_ref" not in work.state:
+        work.remember(vmk_ref=km.make_vmk(work.context, work.id)["ref"])
+    encrypted = [volume["id"] for volume in work.state["volumes"] if volume["encrypted"]]
+    found = km.find_eiks(work.context, encrypted, None, work.row.project_id)["eiks"] if encrypted else []
+    by_volume = {eik["volume_id"]: eik["ref"] for eik in found}
+    wrapped = km.wrap(
+        work.context,
+        work.id,
+        work.state["vmk_ref"],
+        [by_volume[volume] for volume in encrypted],
+        base64.b64encode(decision.ephemeral_key).decode("ascii"),
+        base64.b64encode(work.machine.context_digest).decode("ascii"),
+    )
+    keys = tuple(
+        protocol.WrappedKey(
+            name=key["name"],
+            kind=key["kind"],
+            size=key["size"],
+            cipher_value=base64.b64decode(key["cipher_value_b64"]),
+            commitment=base64.b64decode(key["commitment_b64"]),
+        )
+        for key in wrapped["keys"]
+    )
+    plans = tuple(
+        protocol.StreamPlan(stream["id"], stream["kind"], stream["index"], stream["segment_size"])
+        for stream in work.state["streams"]
+    )
+    signed = work.sign(work.machine.local(protocol.KeysWrapped(keys, plans)))
+    work.commit((SENT, signed), remember={"eik_refs": list(by_volume.values())})
+
+
+def open_landing(work: Work) -> None:
+    """``enveloped``: B unwraps the keys and makes the landing place. Nothing of the VM has been touched yet."""
+    ask(work, work.documents["Envelope"])
+    work.machine.local(protocol.EnvelopeTaken())
+    work.commit()
+
+
+def send(work: Work) -> None:
+    """``transferring``: the VM goes over, sealed, and the manifest of what went over is signed."""
+    streams, sealed = sealing.seal(work)
+    signed = work.sign(work.machine.local(protocol.Sealed(streams, sealed)))
+    work.commit((SENT, signed))
+
+
+def hear_prepared(work: Work) -> None:
+    """``transferred``: B verifies everything, restores the VM, holds it paused, and says so."""
+    reply = _reply(ask(work, work.documents["Transfer"]), "Prepared")
+    received = work.verify(reply, "Prepared")
+    work.machine.receive(received)
+    work.commit((RECEIVED, received))
+
+
+def release(work: Work) -> None:
+    """``prepared``: the commit. Once this transaction is durable the VM is B's, and A never resumes it by itself."""
+    work.check_abort()
+    work.services.edm.check_unchanged(work.context, work.row.host or "", work.id)
+    signed = work.sign(work.machine.local(protocol.Committed(datetime.now(UTC))))
+    work.commit((SENT, signed))
+
+
+def hear_receipt(work: Work) -> None:
+    """``released``: ask until B's signature says what became of the VM."""
+    reply = _reply(ask(work, work.documents["Release"], insist=True), "Receipt")
+    received = work.verify(reply, "Receipt")
+    work.machine.receive(received)
+    columns: dict[str, Any] = {}
+    if received.message.outcome == "resumed":
+        paused = datetime.fromisoformat(work.state["paused_at"])
+        columns["downtime_ms"] = int((datetime.now(UTC) - paused).total_seconds() * 1000)
+    else:
+        columns |= {
+            "fault": "peer",
+            "error_code": "refused-by-peer",
+            "error_message": f"{work.row.peer} could not resume the server: {received.message.reason}",
+            "error_remedy": errors.RefusedByPeer.remedy,
+        }
+    work.commit((RECEIVED, received), **columns)
+
+
+def remove(work: Work) -> None:
+    """``receipted``: B runs it, signed. Remove server, volumes and keys here, and tell B."""
+    services, state = work.services, work.state
+    services.servers.delete(work.row.server_id or "", services.conf.engine.landing_timeout)
+    services.edm.forget(work.context, work.row.host or "", work.id)
+    for volume in state["volumes"]:
+        # Cinder deletes the volume's EIK from Barbican before its data.
+        services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
+    services.km.destroy(work.context, [state["vmk_ref"], *state.get("eik_refs", [])])
+    signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
+    try:
+        ask(work, signed.document)
+    except errors.SV2MError as error:
+        # B has the VM and we have the receipt: the courtesy is all that is missing.
+        LOG.warning("Migration %s: closure not delivered: %s", work.id, error)
+    work.commit((SENT, signed), status="completed")
+
+
+def _reply(document: bytes | None, kind: str) -> bytes:
+    if document is None:
+        raise errors.UnexpectedMessage(f"the peer answered with nothing where {kind} was due")
+    return document

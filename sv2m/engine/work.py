@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One migration in an engine's hands: its row, its transcript, its protocol machine, and how each is moved on.
+
+The rule of this file: what was sent or received and the phase that follows from it are written in one transaction,
+before anything relies on them. A step that is cut off at any instant is simply done again from the row.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sv2m import errors, protocol
+from sv2m.db import engine as database
+from sv2m.db import messages, migrations, peers
+from sv2m.db.models import Migration, Peer
+from sv2m.engine.services import Services
+
+
+class Aborted(errors.LocalError):
+    """The operator asked for the migration to be aborted."""
+
+    code = "aborted"
+    remedy = "Nothing: the server stays where it was. Start a new migration when it suits."
+
+
+class Work:
+    """A migration as it stands.
+
+    :param stopping: set when this engine is to stop; waits end early.
+    """
+
+    def __init__(self, services: Services, migration_id: str, stopping: threading.Event) -> None:
+        self.services = services
+        self.id = migration_id
+        self.stopping = stopping
+        self.context: dict[str, Any] = {"migration_id": migration_id, "request_id": f"migration-{migration_id}"}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read row and transcript again, and put the machine where they say."""
+        with database.session() as session:
+            self.row: Migration = migrations.get(session, self.id)
+            kept = messages.list_for(session, self.id)
+            self.peer: Peer = peers.get(session, self.row.peer)
+        self.documents = {entry.kind: entry.document for entry in kept}
+        transcript = {
+            entry.kind: protocol.Received(protocol.decode(entry.document), entry.digest, entry.document)
+            for entry in kept
+            if entry.kind in protocol.KINDS
+        }
+        self.machine = protocol.Migration.restore(
+            self.row.role, self.services.conf.cloud_name, self.row.phase, transcript
+        )
+
+    # -- what is remembered -------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """References and undo bookkeeping, as last written."""
+        return dict(self.row.state or {})
+
+    def remember(self, **state: Any) -> None:
+        """Write down, before it is relied on, something that the next steps or an undo need."""
+        self._advance(self.row.phase, state={**self.state, **state})
+
+    def note(self, **columns: Any) -> None:
+        """Write other columns of the row."""
+        self._advance(self.row.phase, **columns)
+
+    def commit(self, *documents: tuple[str, protocol.Received], **columns: Any) -> None:
+        """Move the row to the machine's phase, together with the documents that led there.
+
+        :param documents: (direction, document) pairs in the order in which they happened.
+        :raises PhaseConflict: somebody else moved the row on; nothing was written.
+        """
+        state = columns.pop("remember", None)
+        if state is not None:
+            columns["state"] = {**self.state, **state}
+        self._advance(self.machine.phase, documents, **columns)
+
+    def _advance(
+        self, phase: str, documents: Sequence[tuple[str, protocol.Received]] = (), **columns: Any
+    ) -> None:
+        with database.session() as session:
+            self.row = migrations.advance(
+                session, self.id, self.row.phase, self.row.generation, phase, **columns
+            )
+            for direction, received in documents:
+                kind = type(received.message).__name__
+                messages.record(session, self.id, kind, direction, received.document, received.digest)
+        for _, received in documents:
+            self.documents[type(received.message).__name__] = received.document
+
+    def keep_evidence(self, documents: Mapping[str, tuple[str, bytes]]) -> None:
+        """Keep what accompanies the messages: certificates and revocation lists, by name."""
+        with database.session() as session:
+            for kind, (direction, document) in documents.items():
+                messages.record(session, self.id, kind, direction, document, b"")
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell the operator how far the data has come."""
+        with database.session() as session:
+            migrations.record_progress(session, self.id, bytes_done=done, bytes_total=total)
+
+    # -- what is signed and verified ----------------------------------------------------------------------------
+
+    def sign(self, actions: Sequence[protocol.Action]) -> protocol.Received:
+        """Sign the one message that these actions send, and let the machine know it as sent.
+
+        :returns: the signed document, not yet written down: pass it to :meth:`commit`.
+        """
+        (send,) = (action for action in actions if isinstance(action, protocol.Send))
+        document = protocol.encode(send.message)
+        answer = self.services.mam.sign(self.context, _b64(document))
+        signed = base64.b64decode(answer["document_b64"])
+        received = protocol.Received(send.message, base64.b64decode(answer["digest_b64"]), signed)
+        self.machine.sent(received)
+        return received
+
+    def verify(self, document: bytes, kind: str, chain: Sequence[bytes] | None = None) -> protocol.Received:
+        """Verify a document of the peer: its certificate by CMM, its signature by MAM.
+
+        :param chain: the peer's chain where this very document brings it; later ones must be by the same certificate.
+        :raises InvalidCertificate, InvalidSignature, MalformedMessage: it is not good.
+        """
+        chain_b64 = [_b64(part) for part in (chain or self.peer_chain())]
+        self.services.cmm.validate(self.context, chain_b64, self.row.peer, self.peer.ca_pem)
+        answer = self.services.mam.verify(self.context, _b64(document), kind, chain_b64)
+        message = protocol.decode(base64.b64decode(answer["document_b64"]))
+        return protocol.Received(message, base64.b64decode(answer["digest_b64"]), document)
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The peer's certificate chain, from the message that brought it."""
+        kind = "Offer" if self.row.role == "destination" else "TokenBA1"
+        return tuple(protocol.claimed_party(self.documents[kind]).chain)
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def check_abort(self) -> None:
+        """Raise what must stop a step that can still be stopped.
+
+        :raises Aborted: the operator asked.
+        :raises LocalError: the offer's lifetime is over.
+        """
+        with database.session() as session:
+            row = migrations.get(session, self.id)
+        if row.abort_requested:
+            raise Aborted("the operator asked for an abort")
+        if row.not_after is not None and datetime.now(UTC) > row.not_after:
+            raise errors.LocalError(
+                "the offer's lifetime ended before the migration was released",
+                code="offer-expired",
+                remedy="Raise [engine] offer_lifetime, or look why the transfer was slow, and try again.",
+            )
+
+
+def _b64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")

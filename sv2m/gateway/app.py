@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The peer-facing web application: takes one signed document, hands it to the engine, returns the engine's answer.
+
+It decides nothing and holds no key. What it does do is keep strangers' bytes small and well-formed before anything
+behind it sees them: one path, one method, a size cap per kind of message, and a parser that knows no DTD.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from sv2m import errors, protocol
+
+LOG = logging.getLogger(__name__)
+
+PATH = "/v1/messages"
+CONTENT_TYPE = "application/xml"
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class Conductor(Protocol):
+    """What the gateway needs of the engine."""
+
+    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+        """Take one signed document; answer ``{"status": 200|202|204, "document_b64": str | None}``."""
+        ...
+
+
+class Gateway:
+    """WSGI application.
+
+    :param conductor: who answers.
+    :param max_document: bytes of the largest document of the protocol.
+    """
+
+    def __init__(self, conductor: Conductor, max_document: int = protocol.MAX_DOCUMENT) -> None:
+        self._conductor = conductor
+        self._max_document = max_document
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request; see PEP 3333."""
+        try:
+            return self._answer(environ, start_response)
+        except errors.SV2MError as error:
+            LOG.warning("Refused a message from %s: %s (%s)", environ.get("REMOTE_ADDR"), error, error.code)
+            # What is our own fault is not explained to strangers.
+            ours = isinstance(error, errors.HostError) or error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            return self._error(start_response, error, HTTPStatus.SERVICE_UNAVAILABLE if ours else None)
+        except Exception:
+            LOG.exception("Unexpected failure on a message from %s", environ.get("REMOTE_ADDR"))
+            return self._error(
+                start_response, errors.SV2MError("this gateway failed", code="internal-error"), None
+            )
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/" and environ["REQUEST_METHOD"] == "GET":
+            return self._reply(start_response, HTTPStatus.OK, b'{"versions": ["1"]}\n', "application/json")
+        if environ.get("PATH_INFO") != PATH:
+            raise errors.NotFound("this gateway has one path, " + PATH)
+        if environ["REQUEST_METHOD"] != "POST":
+            raise errors.LocalError("only POST is answered here", code="bad-method")
+        document = self._read(environ)
+        peek = protocol.peek(document)
+        context = {"migration_id": peek.migration_id, "request_id": f"peer-{peek.migration_id}"}
+        answer = self._conductor.receive(context, base64.b64encode(document).decode("ascii"))
+        status = HTTPStatus(answer["status"])
+        body = base64.b64decode(answer["document_b64"]) if answer.get("document_b64") else b""
+        return self._reply(start_response, status, body, CONTENT_TYPE)
+
+    def _read(self, environ: Environ) -> bytes:
+        try:
+            length = int(environ.get("CONTENT_LENGTH") or "")
+        except ValueError as error:
+            raise errors.MalformedMessage("a message needs a Content-Length", code="length-required") from error
+        if not 0 < length <= self._max_document:
+            raise errors.MalformedMessage(
+                f"a document of {length} bytes; at most {self._max_document} are read", code="document-too-large"
+            )
+        document: bytes = environ["wsgi.input"].read(length)
+        if len(document) != length:
+            raise errors.MalformedMessage("the document ends before its Content-Length")
+        return document
+
+    def _reply(
+        self, start_response: StartResponse, status: HTTPStatus, body: bytes, content_type: str
+    ) -> Iterable[bytes]:
+        headers = [("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        if body:
+            headers.append(("Content-Type", content_type))
+        if status is HTTPStatus.ACCEPTED:
+            headers.append(("Retry-After", "1"))
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [body]
+
+    def _error(
+        self, start_response: StartResponse, error: errors.SV2MError, status: HTTPStatus | None
+    ) -> Iterable[bytes]:
+        fault = next(
+            (base for base in ("local", "peer", "host", "policy") if isinstance(error, _BRANCHES[base])), "internal"
+        )
+        body = {"error": {"code": error.code, "message": error.message, "remedy": error.remedy, "fault": fault}}
+        # From the peer's side a PeerError is a bad request: it is the one who reads this.
+        bad_request = isinstance(error, errors.PeerError)
+        status = status or (HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus(error.http_status))
+        return self._reply(start_response, status, json.dumps(body).encode(), "application/json")
+
+
+_BRANCHES = {
+    "local": errors.LocalError,
+    "peer": errors.PeerError,
+    "host": errors.HostError,
+    "policy": errors.PolicyError,
+}

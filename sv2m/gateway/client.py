@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client of a peer's gateway: one signed document out, the answer back.
+
+TLS keeps the conversation from onlookers and tells an unreachable peer from a wrong one early; what is believed is
+decided by the documents' signatures alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import requests.adapters
+
+from sv2m import errors, protocol
+from sv2m.gateway.app import CONTENT_TYPE, PATH
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the peer said.
+
+    :param done: False means "being worked on, ask again with the very same bytes".
+    :param document: the peer's signed reply, None where the protocol has none.
+    """
+
+    done: bool
+    document: bytes | None
+
+
+class _Pinned(requests.adapters.HTTPAdapter):
+    """TLS 1.3 to a server that the agreement's CA vouches for, and no other CA."""
+
+    def __init__(self, ca_file: str) -> None:
+        self._context = ssl.create_default_context(cafile=ca_file)
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_3
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Hand the context to urllib3."""
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+
+@contextmanager
+def _file_of(pem: str) -> Iterator[str]:
+    # ssl can load a CA from a string, but requests insists on a bundle's path as well.
+    handle, path = tempfile.mkstemp(suffix=".pem")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(pem)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+class PeerClient:
+    """Calls peers' gateways.
+
+    :param timeout: seconds for one answer.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    def send(self, url: str, tls_ca_pem: str, document: bytes) -> Answer:
+        """Post one document.
+
+        :param url: the peer's gateway, ``https://host:port``.
+        :param tls_ca_pem: the CA that its TLS certificate must come from.
+        :raises PeerUnreachable: no TLS connection, no answer in time, or the peer's gateway is out of order.
+        :raises RefusedByPeer: the gateway refused the message; its code and words are in the error.
+        :raises MalformedMessage: the answer is not one.
+        """
+        if not url.startswith("https://"):
+            raise errors.ConfigurationError(f"the peer's url {url} is not https")
+        with requests.Session() as session, _file_of(tls_ca_pem) as ca_file:
+            # No proxy, no netrc, no CA bundle from the environment.
+            session.trust_env = False
+            session.verify = ca_file
+            session.mount("https://", _Pinned(ca_file))
+            try:
+                response = session.post(
+                    url.rstrip("/") + PATH,
+                    data=document,
+                    headers={"Content-Type": CONTENT_TYPE},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    stream=True,
+                )
+                body = _read(response)
+            except requests.exceptions.SSLError as error:
+                raise errors.PeerUnreachable(
+                    f"TLS with {url} failed: {error}",
+                    code="peer-tls",
+                    remedy="Check the TLS CA in the agreement with this peer, and the peer's certificate.",
+                ) from error
+            except requests.RequestException as error:
+                raise errors.PeerUnreachable(f"{url} does not answer: {error}") from error
+        return _interpret(url, response.status_code, body)
+
+
+def _read(response: requests.Response) -> bytes:
+    body = b""
+    for chunk in response.iter_content(1 << 16):
+        body += chunk
+        if len(body) > protocol.MAX_DOCUMENT:
+            raise errors.MalformedMessage("the peer's answer is larger than any document of the protocol")
+    return body
+
+
+def _interpret(url: str, status: int, body: bytes) -> Answer:
+    if status == HTTPStatus.OK:
+        return Answer(True, body)
+    if status == HTTPStatus.ACCEPTED:
+        return Answer(False, None)
+    if status == HTTPStatus.NO_CONTENT:
+        return Answer(True, None)
+    try:
+        error = json.loads(body)["error"]
+        code, message = str(error["code"])[:64], str(error["message"])[:1000]
+    except (ValueError, KeyError, TypeError):
+        code, message = f"http-{status}", "no explanation"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise errors.PeerUnreachable(f"{url} is out of order: {message} ({code})")
+    raise errors.RefusedByPeer(f"the peer refused: {message} ({code})", code=code)
