@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: oslo.policy rules with defaults in code, one file per resource.
+
+The defaults follow OpenStack's secure RBAC personas. A project's manager moves his project's servers out, a
+project's reader watches; an administrator does everything and keeps the agreements with peers. Every rule may
+be changed in ``policy.yaml``.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from oslo_policy import policy
+
+from sv2m.policies import federation, load, migrations, peers
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Every rule, for the enforcer and for oslopolicy-sample-generator."""
+    return list(itertools.chain(migrations.RULES, peers.RULES, load.RULES, federation.RULES))
