@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirt and QEMU as the agent's hypervisor. See :class:`sv2m.agent.hypervisor.Hypervisor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from sv2m.agent.hypervisor import Description
+from sv2m.agent.libvirt import monitor
+from sv2m.agent.libvirt.connection import Connection
+from sv2m.agent.libvirt.disks import block_devices
+from sv2m.agent.libvirt.domain import DomainFacts, facts
+from sv2m.agent.libvirt.landing import LibvirtLanding
+from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
+from sv2m.errors import ServerNotMovable
+
+_MIGRATABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+_POWER = {libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_PAUSED: "paused"}
+
+
+class LibvirtHypervisor:
+    """This host's libvirt.
+
+    :param uri: libvirt connection URI.
+    :param timeout: seconds that QEMU or qemu-nbd may take for one step.
+    """
+
+    def __init__(self, uri: str, timeout: float = 60.0) -> None:
+        self._connection = Connection(uri)
+        self._timeout = timeout
+
+    def start(self) -> None:
+        """Connect. :raises HypervisorError: libvirt does not answer."""
+        self._connection.start()
+
+    def stop(self) -> None:
+        """Disconnect; domains stay as they are."""
+        self._connection.stop()
+
+    def describe(self, server_id: str) -> Description:
+        """See the port."""
+        domain = self._connection.domain(server_id)
+        power = _POWER.get(domain.state()[0])
+        if power is None:
+            raise ServerNotMovable(f"server {server_id} neither runs nor is paused")
+        found = facts(domain.XMLDesc(_MIGRATABLE))
+        devices = block_devices(domain)
+        refusals = list(found.refusals) + _image_refusals(found, devices)
+        if refusals:
+            raise ServerNotMovable("this server has " + "; and ".join(refusals))
+        check_first_time(domain)
+        return Description(
+            needs=_needs(found, devices),
+            power=power,
+            memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
+            volumes=tuple(disk.serial for disk in found.disks),
+        )
+
+    def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> LibvirtSource:
+        """See the port."""
+        return LibvirtSource(self._connection, server_id, tag, workdir, self._timeout, resumed)
+
+    def landing(self, server_id: str, workdir: Path) -> LibvirtLanding:
+        """See the port."""
+        return LibvirtLanding(self._connection, server_id, workdir, self._timeout)
+
+
+def _image_refusals(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> list[str]:
+    missing = [disk.target for disk in found.disks if disk.alias not in devices]
+    return [f"disk {target}, which QEMU does not have open" for target in missing]
+
+
+def _needs(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "vm": found.uuid,
+        "vcpus": found.vcpus,
+        "memory_mb": found.memory_kib // 1024,
+        "architecture": found.architecture,
+        "machine": found.machine,
+        "firmware": found.firmware,
+        "cpu": {"mode": found.cpu_mode, "model": found.cpu_model},
+        "virt_type": found.virt_type,
+        "sysinfo": found.sysinfo,
+        "disks": [
+            {
+                "index": disk.index,
+                "target": disk.target,
+                "bus": disk.bus,
+                "size": devices[disk.alias]["image"]["virtual-size"],
+                "encrypted": disk.encrypted,
+                "boot": disk.index == 0,
+            }
+            for disk in found.disks
+        ],
+        "nics": [dict(nic) for nic in found.nics],
+        "devices": list(found.devices),
+    }

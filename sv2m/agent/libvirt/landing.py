@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A suspended Nova placeholder that becomes A's guest. See :class:`sv2m.agent.hypervisor.Landing`.
+
+Nova leaves a SUSPENDED server alone, so that between the removal of its saved state and the commit nothing of Nova
+touches the domain. The domain is restored from B's own XML: name, uuid, paths and secrets are all B's.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import xml.etree.ElementTree as ET  # noqa: S405 - reads this host's own libvirt only
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import libvirt
+from oslo_log import log
+
+from sv2m.agent.libvirt import saveimage, secrets
+from sv2m.agent.libvirt.compare import compare
+from sv2m.agent.libvirt.connection import Connection
+from sv2m.agent.libvirt.domain import DomainDisk, DomainFacts, facts
+from sv2m.agent.libvirt.fifo import FifoWriter
+from sv2m.agent.libvirt.qemunbd import NbdDisk, kill_leftovers
+from sv2m.errors import Conflict, HypervisorError, NotFound
+
+LOG = log.getLogger(__name__)
+
+ET.register_namespace("nova", "http://openstack.org/xmlns/libvirt/nova/1.1")
+
+
+class LibvirtLanding:
+    """One placeholder that is being filled.
+
+    ``workdir/domain.json`` remembers what a restarted agent must know: the libvirt id of the restored domain (which
+    tells it from one that somebody booted later under the same uuid) and the secrets that were defined.
+    """
+
+    def __init__(self, connection: Connection, server_id: str, workdir: Path, timeout: float) -> None:
+        self._connection = connection
+        self._server_id = server_id
+        self._workdir = workdir
+        self._timeout = timeout
+        self._cancelled = threading.Event()
+        self._xml = ""
+        self._facts: DomainFacts | None = None
+        self._disks: list[NbdDisk] = []
+        self._fifo = FifoWriter(workdir / "restore.fifo", self._why_stop)
+        self._restore: threading.Thread | None = None
+        self._error: str | None = None
+        self._ended = False
+        self._notes: dict[str, Any] = _read_notes(workdir)
+
+    @property
+    def _domain(self) -> Any:
+        return self._connection.domain(self._server_id)
+
+    def check(self, needs: Mapping[str, Any]) -> None:
+        """See the port."""
+        domain = self._domain
+        if domain.isActive() or not domain.hasManagedSaveImage(0):
+            raise Conflict(f"the placeholder {self._server_id} is not suspended", code="placeholder-not-suspended")
+        xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+        self._facts = facts(xml)
+        compare(needs, self._facts)
+        self._xml = _with_sysinfo(xml, needs["sysinfo"])
+
+    def open_disks(self, keys: Mapping[int, bytearray]) -> Sequence[NbdDisk]:
+        """See the port. ``check`` came before."""
+        if self._facts is None:
+            raise HypervisorError("the placeholder was not checked")
+        encrypted = {disk.index for disk in self._facts.disks if disk.encrypted}
+        if encrypted != set(keys):
+            raise Conflict(f"keys came for disks {sorted(keys)}, encrypted are {sorted(encrypted)}")
+        domain = self._domain
+        handle = self._connection.handle()
+        domain.managedSaveRemove(0)
+        for disk in self._facts.disks:
+            eik = keys.get(disk.index)
+            if eik is not None and secrets.ensure(handle, disk, eik):
+                self._note(secrets=[*self._notes.get("secrets", []), disk.secret_uuid])
+            path, kind = self._path(handle, disk)
+            socket_path = self._workdir / f"disk-{disk.index}.sock"
+            opened = NbdDisk(disk.index, path, kind, disk.format, eik, socket_path, self._timeout)
+            self._disks.append(opened)
+            opened.start()
+        return self._disks
+
+    def close_disks(self) -> None:
+        """See the port."""
+        for disk in self._disks:
+            disk.close()
+
+    def start_restore(self) -> None:
+        """See the port. QEMU starts as soon as libvirt has read the header."""
+        self._fifo.make()
+        self._restore = threading.Thread(target=self._run_restore, name=f"restore-{self._server_id}", daemon=True)
+        self._restore.start()
+        self._fifo.open(self._timeout)
+        self._fifo.write(memoryview(saveimage.header(self._xml)))
+
+    def write_memory(self, data: memoryview) -> None:
+        """See the port."""
+        self._fifo.write(data)
+
+    def finish_restore(self) -> None:
+        """See the port."""
+        self._fifo.close()
+        if self._restore is None:
+            raise HypervisorError("nothing was restored")
+        self._restore.join(self._timeout)
+        if not self._ended:
+            raise HypervisorError("QEMU did not finish the restore in time")
+        if self._error is not None:
+            raise HypervisorError(f"the restore failed: {self._error}")
+        domain = self._domain
+        if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+            raise HypervisorError("the restored domain is not paused")
+        self._note(id=domain.ID())
+
+    def resume(self) -> None:
+        """See the port."""
+        gone = Conflict(f"the restored guest of server {self._server_id} is gone", code="restored-guest-gone")
+        try:
+            domain = self._domain
+            if not domain.isActive() or domain.ID() != self._notes.get("id"):
+                raise gone
+            state, reason = domain.state()
+            if state == libvirt.VIR_DOMAIN_RUNNING and reason != libvirt.VIR_DOMAIN_RUNNING_BOOTED:
+                return
+            if state != libvirt.VIR_DOMAIN_PAUSED:
+                raise gone
+            domain.resume()
+        except NotFound as error:
+            raise gone from error
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"resuming server {self._server_id}: {error.get_error_message()}") from error
+
+    def cancel(self) -> None:
+        """See the port."""
+        self._cancelled.set()
+        for disk in self._disks:
+            disk.kill()
+
+    def undo(self) -> None:
+        """See the port. Nothing here asks what was done before: it also serves after the agent was killed."""
+        self.cancel()
+        kill_leftovers(self._workdir)
+        self._fifo.close()
+        self._destroy()
+        handle = self._connection.handle()
+        for secret_uuid in self._notes.get("secrets", []):
+            secrets.remove(handle, secret_uuid)
+
+    def _destroy(self) -> None:
+        """End the domain, also one whose restore is under way: QEMU would wait for its stream for ever."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                domain = self._domain
+                if domain.isActive():
+                    domain.destroy()
+            except NotFound:
+                pass  # Nova has deleted the placeholder: that is what was wanted
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                    raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
+            if self._restore is None:
+                return
+            self._restore.join(0.2)
+            if not self._restore.is_alive():
+                self._restore = None  # one more look: it may have started the domain at the very end
+            elif time.monotonic() > deadline:
+                raise HypervisorError("libvirt does not give up the restore")
+
+    def _run_restore(self) -> None:
+        try:
+            handle = self._connection.handle()
+            handle.restoreFlags(str(self._fifo.path), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+        except libvirt.libvirtError as error:
+            self._error = error.get_error_message()
+        except HypervisorError as error:
+            self._error = error.message
+        finally:
+            self._ended = True
+
+    def _why_stop(self) -> str | None:
+        if self._cancelled.is_set():
+            return "it was cancelled"
+        if self._ended:
+            return self._error or "libvirt took the guest as complete"
+        return None
+
+    def _path(self, handle: Any, disk: DomainDisk) -> tuple[str, str]:
+        """Path and type of a disk, out of B's own domain and nothing else."""
+        if isinstance(disk.source, str):
+            return disk.source, disk.kind
+        pool, volume = disk.source
+        try:
+            found = handle.storagePoolLookupByName(pool).storageVolLookupByName(volume)
+            block = found.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK
+            return found.path(), "block" if block else "file"
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"disk {disk.target}: {error.get_error_message()}") from error
+
+    def _note(self, **values: Any) -> None:
+        self._notes.update(values)
+        path = self._workdir / "domain.json"
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(self._notes))
+        new.replace(path)
+
+
+def _read_notes(workdir: Path) -> dict[str, Any]:
+    try:
+        notes = json.loads((workdir / "domain.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _with_sysinfo(xml: str, sysinfo: Mapping[str, str]) -> str:
+    """B's XML with A's SMBIOS strings where both have one: Nova's version stands there, and the guest has read it."""
+    root = ET.fromstring(xml)  # noqa: S314 - this host's own libvirt wrote it
+    changed = False
+    for name, value in sysinfo.items():
+        entry = root.find(f"sysinfo[@type='smbios']/system/entry[@name='{name}']")
+        if entry is not None and value and entry.text != value:
+            entry.text = value
+            changed = True
+    return ET.tostring(root, encoding="unicode") if changed else xml

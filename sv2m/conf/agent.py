@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of sv2m-agent, the program on every compute host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "agent"
+OPTS = [
+    cfg.StrOpt(
+        "libvirt_uri",
+        default="qemu:///system",
+        help="The libvirt that runs this host's servers; the same as nova-compute uses.",
+    ),
+    cfg.StrOpt(
+        "state_path",
+        default="/var/lib/sv2m/agent",
+        help="Directory of the agent's journal, sockets and FIFOs. Mode 0700; a short path, because the path of a "
+        "unix socket may have 107 characters. Nothing of a VM is ever stored here.",
+    ),
+    cfg.HostAddressOpt(
+        "data_listen_address", default="0.0.0.0", help="Address on which segments from peer clouds are accepted."  # noqa: S104
+    ),
+    cfg.HostAddressOpt(
+        "data_endpoint_host",
+        help="Address under which peer clouds reach data_listen_address; default is the node's own name.",
+    ),
+    cfg.PortOpt("data_port", default=9893, help="TCP port of the data endpoint; 0 takes any free one."),
+    cfg.IntOpt(
+        "max_connections",
+        default=64,
+        min=1,
+        help="Data connections that the endpoint holds at once, with those that have not shown a ticket yet. "
+        "One more is closed at once.",
+    ),
+    cfg.IntOpt("hello_timeout", default=10, min=1, help="Seconds that a new data connection has to show its ticket."),
+    cfg.IntOpt(
+        "stall_timeout",
+        default=60,
+        min=1,
+        help="Seconds after which a data connection in the middle of a segment that does not move counts as broken.",
+    ),
+    cfg.IntOpt(
+        "retry_seconds",
+        default=120,
+        min=1,
+        help="Seconds for which a source tries to reach the destination's data endpoint again after a loss, "
+        "before the migration is given up.",
+    ),
+    cfg.IntOpt(
+        "window_mib",
+        default=32,
+        min=8,
+        help="MiB of sealed segments that a source keeps until the destination has confirmed them; at least two "
+        "segments are kept whatever their size.",
+    ),
+    cfg.IntOpt(
+        "rate_limit_mib",
+        default=0,
+        min=0,
+        help="MiB per second that one migration may send; 0 is no limit. A limit in the job itself wins if lower.",
+    ),
+    cfg.IntOpt(
+        "disk_threshold_mib",
+        default=16,
+        min=0,
+        help="A source is ready to be stopped when no more than this much of its disks has changed since the last round.",
+    ),
+    cfg.IntOpt(
+        "disk_rounds",
+        default=12,
+        min=1,
+        help="Rounds over changed disk blocks after which a source counts as ready whatever is left.",
+    ),
+    cfg.IntOpt(
+        "monitor_timeout",
+        default=60,
+        min=5,
+        help="Seconds that QEMU or qemu-nbd may take for one step (to start, to report the end of a migration).",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the options of [agent]."""
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Options by group, for oslo-config-generator."""
+    return [(GROUP, OPTS)]
