@@ -130,6 +130,20 @@ class Barbican:
             users = set(present.read.users or ()) if present.read else set()
             acls.create(entity_ref=ref, users=sorted(users | {user_id}), project_access=True).submit()
 
+    def revoke(self, ref: str, user_id: str) -> None:
+        """Let a user no longer read a secret; that it or the user's right is gone already is fine."""
+        try:
+            with translated("Barbican", f"keep user {user_id} from reading secret {secret_id(ref)}"):
+                acls = self._client(None).acls
+                present = acls.get(ref)
+                users = set(present.read.users or ()) if present.read else set()
+                if user_id in users:
+                    # None keeps what the owner said about his project.
+                    entity = acls.create(entity_ref=ref, users=sorted(users - {user_id}))
+                    entity.submit()
+        except errors.NotFound:
+            return
+
     def reference(self, secret: str) -> str:
         """The reference of a secret of which another service told us only the id."""
         with translated("Barbican", "find its endpoint"):

@@ -146,12 +146,12 @@ class Cinder:
             project_id=project_id,
         )
 
-    def find(self, project_id: str, migration_id: str) -> list[Volume]:
-        """Volumes of a project that were made for a migration."""
-        params = {"metadata": str({MIGRATION_KEY: migration_id})}
-        body = self._rest.json("list volumes", "GET", "/volumes/detail", params=params, project_id=project_id)
+    def find(self, migration_id: str) -> list[Volume]:
+        """Volumes that were made for a migration, in whatever project."""
+        params = {"all_tenants": "1", "metadata": str({MIGRATION_KEY: migration_id})}
+        body = self._rest.json("list volumes", "GET", "/volumes/detail", params=params)
         found = [_volume(one) for one in body["volumes"]]
-        # Deleting by a filter that an older Cinder might ignore would be fatal.
+        # The answer decides what is deleted, so the mark is looked at and not only asked for.
         return [one for one in found if one.metadata.get(MIGRATION_KEY) == migration_id]
 
     def delete(self, volume_id: str, deadline: float = 120.0) -> None:

@@ -51,11 +51,13 @@ class Glance:
             raise
         return image_id
 
-    def find(self, project_id: str, name: str) -> list[str]:
-        """Ids of a project's images by their exact name."""
-        params = {"name": name, "owner": project_id}
-        body = self._rest.json("list images", "GET", "/images", params=params, project_id=project_id)
-        return [str(one["id"]) for one in body["images"]]
+    def find(self, name: str, *, project_id: str | None = None) -> list[str]:
+        """Ids of images of exactly this name: of one project, or, None, of all."""
+        params = {"name": name, "visibility": "all"}
+        if project_id is not None:
+            params["owner"] = project_id
+        body = self._rest.json("list images", "GET", "/images", params=params)
+        return [str(one["id"]) for one in body["images"] if one["name"] == name]
 
     def delete(self, image_id: str, *, project_id: str | None = None) -> None:
         """Delete an image; that it is gone already is fine."""

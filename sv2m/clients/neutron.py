@@ -31,42 +31,46 @@ class Neutron:
     def __init__(self, keystone: Keystone) -> None:
         self._rest = RestService(keystone, "Neutron", "network", major=2)
 
-    def create_port(self, project_id: str, network_id: str, mac_address: str, name: str) -> Port:
-        """Make a port with a given MAC address; one of this name and address that is there already is
-        returned.
+    def create(self, migration_id: str, project_id: str, network: str, mac_address: str) -> str:
+        """Make a port with a given MAC address, and return its id; the one that is there already, if so.
 
         No security group is named, so that Neutron applies the project's default one: nothing of the other
         cloud decides what may reach the server.
 
-        :raises sv2m.errors.HostError: code ``service-conflict`` when the MAC address is in use on the
-            network.
+        :param network: name or id.
+        :raises sv2m.errors.NotFound: the project sees no such network.
+        :raises sv2m.errors.HostError: code ``service-conflict`` when the MAC address is in use there.
         """
-        for port in self.find_ports(project_id, name):
-            if port.mac_address == mac_address.lower() and port.network_id == network_id:
-                return port
+        for port in self.find(migration_id):
+            if port.mac_address == mac_address.lower():
+                return port.id
         wanted = {
-            "network_id": network_id,
+            "network_id": self.network_id(project_id, network),
             "mac_address": mac_address,
-            "name": name,
-            "project_id": project_id,
+            "name": _name(migration_id),
         }
         made = self._rest.json(
-            f"make a port with MAC address {mac_address} on network {network_id}",
+            f"make a port with MAC address {mac_address} on network {network}",
             "POST",
             "/ports",
             json={"port": wanted},
             project_id=project_id,
         )
-        return _port(made["port"])
+        return str(made["port"]["id"])
+
+    def find(self, migration_id: str) -> list[Port]:
+        """The ports that :meth:`create` made for a migration."""
+        params = {"name": _name(migration_id)}
+        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
+
+    def delete_for(self, migration_id: str) -> None:
+        """Delete the ports that :meth:`create` made for a migration."""
+        for port in self.find(migration_id):
+            self.delete_port(port.id)
 
     def port(self, port_id: str) -> Port:
         """One port."""
         return _port(self._rest.json(f"read port {port_id}", "GET", f"/ports/{port_id}")["port"])
-
-    def find_ports(self, project_id: str, name: str) -> list[Port]:
-        """Ports of a project by their exact name."""
-        params = {"name": name, "project_id": project_id}
-        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
 
     def ports_of(self, server_id: str) -> list[Port]:
         """Ports that are bound to a server."""
@@ -94,6 +98,10 @@ class Neutron:
     def delete_port(self, port_id: str) -> None:
         """Delete a port; that it is gone already is fine."""
         self._rest.request(f"delete port {port_id}", "DELETE", f"/ports/{port_id}", accept=(404,))
+
+
+def _name(migration_id: str) -> str:
+    return f"sv2m-{migration_id}"
 
 
 def _port(body: Mapping[str, Any]) -> Port:

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova: the server that leaves, the placeholder that arrives, and the hosts, by python-novaclient.
+
+Implements :class:`sv2m.engine.ports.Servers`. Calls that change something are sent once. Where repeating
+matters the caller looks first (:meth:`Nova.get`, :meth:`Nova.find_placeholders`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from novaclient import client as nova_client
+
+from sv2m import errors
+from sv2m.clients.cinder import MIGRATION_KEY
+from sv2m.clients.failures import translated
+from sv2m.clients.keystone import Keystone
+
+#: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
+MICROVERSION = "2.87"
+_POLL = 0.25
+_POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """A compute host, as Nova's resource tracker last reported it."""
+
+    id: str
+    """Also its resource provider's uuid in Placement."""
+    name: str
+    host: str
+    usable: bool
+    """Up and enabled."""
+    servers: int
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A flavor that a project may use."""
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mb: int
+    root_gb: int
+    ephemeral_gb: int
+    swap_mb: int
+    extra_specs: dict[str, str]
+
+
+class Nova:
+    """Nova's API, as far as SV2M needs it."""
+
+    def __init__(
+        self,
+        keystone: Keystone,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keystone = keystone
+        self._sleep = sleep
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def get(self, server_id: str) -> dict[str, Any]:
+        """A server of any project.
+
+        :returns: id, name, status, vm_state, task_state (None when Nova does nothing with it), power, host,
+            project_id, user_id, locked, config_drive, flavor (vcpus, ram, disk, ephemeral, swap,
+            extra_specs), volume_ids, image_id (None when it boots from a volume), metadata, fault.
+        :raises sv2m.errors.NotFound: there is no such server.
+        """
+        with translated("Nova", f"read server {server_id}"):
+            return _server(self._client().servers.get(server_id).to_dict())
+
+    def pause(self, server_id: str) -> None:
+        """Stop the server's vCPUs; its memory stays in the host."""
+        self._act(server_id, "pause")
+
+    def unpause(self, server_id: str) -> None:
+        """Let a paused server's vCPUs go on."""
+        self._act(server_id, "unpause")
+
+    def suspend(self, server_id: str) -> None:
+        """Save the server's memory to the host's disk and stop it."""
+        self._act(server_id, "suspend")
+
+    def lock(self, server_id: str, reason: str) -> None:
+        """Keep the server's owner from changing it; the owner sees the reason. Locking twice is fine."""
+        self._act(server_id, "lock", reason=reason)
+
+    def unlock(self, server_id: str) -> None:
+        """Give the server back to its owner; unlocking an unlocked server is fine."""
+        self._act(server_id, "unlock")
+
+    def reset_active(self, server_id: str) -> None:
+        """Tell Nova that the server runs. Nova checks nothing: verify first."""
+        self._act(server_id, "reset_state", "active")
+
+    def create_placeholder(
+        self,
+        *,
+        project_id: str,
+        name: str,
+        flavor_id: str,
+        host: str,
+        volume_ids: Sequence[str],
+        image_id: str | None,
+        port_ids: Sequence[str],
+        migration_id: str,
+    ) -> str:
+        """Ask for the server that claims the room at B; do not wait.
+
+        :param host: Nova's name of the compute host; empty leaves the choice to the scheduler.
+        :param volume_ids: the first is the boot volume, unless ``image_id`` is given.
+        :param port_ids: none gives a server without a NIC.
+        :returns: the server's id.
+        """
+        devices = [
+            {
+                "uuid": volume_id,
+                "source_type": "volume",
+                "destination_type": "volume",
+                "boot_index": 0 if number == 0 and image_id is None else -1,
+                "device_type": "disk",
+                "disk_bus": "virtio",
+                # What becomes of the volume is decided by whoever may delete it, not by the server's
+                # deletion.
+                "delete_on_termination": False,
+            }
+            for number, volume_id in enumerate(volume_ids)
+        ]
+        with translated("Nova", f"make a placeholder server for migration {migration_id}"):
+            made = self._client(project_id).servers.create(
+                name,
+                image_id,
+                flavor_id,
+                meta={MIGRATION_KEY: migration_id},
+                tags=[_tag(migration_id)],
+                block_device_mapping_v2=devices or None,
+                nics=[{"port-id": port_id} for port_id in port_ids] if port_ids else "none",
+                config_drive=False,
+                host=host or None,
+            )
+            return str(made.id)
+
+    def find_placeholders(self, migration_id: str) -> list[str]:
+        """Ids of servers that :meth:`create_placeholder` made for this migration, in whatever project."""
+        wanted = {"all_tenants": 1, "tags": _tag(migration_id)}
+        with translated("Nova", f"find placeholder servers of migration {migration_id}"):
+            found = self._client().servers.list(search_opts=wanted)
+        # The answer decides what is deleted, so the mark is looked at and not only asked for.
+        return [str(one.id) for one in found if one.metadata.get(MIGRATION_KEY) == migration_id]
+
+    def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
+        """Wait until the server has one of ``statuses`` and Nova does nothing more with it.
+
+        :param timeout: seconds.
+        :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), or the time is over.
+        """
+        end = self._clock() + timeout
+        while True:
+            server = self.get(server_id)
+            if server["status"] in statuses and server["task_state"] is None:
+                return server
+            if server["status"] == "ERROR":
+                raise errors.HostError(
+                    f"Nova: server {server_id} is in ERROR: {server['fault'] or 'no fault given'}"
+                )
+            if self._clock() >= end:
+                raise errors.HostError(
+                    f"Nova: server {server_id} is {server['status']} (task {server['task_state']}) after "
+                    f"{timeout:.0f} s, not {' or '.join(sorted(statuses))}"
+                )
+            self._sleep(_POLL)
+
+    def delete(self, server_id: str, timeout: float) -> None:
+        """Delete a server, locked or not, and wait until it is gone; that it is gone already is fine.
+
+        :param timeout: seconds.
+        :raises sv2m.errors.HostError: Nova failed to delete it, or the time is over.
+        """
+        end = self._clock() + timeout
+        try:
+            with translated("Nova", f"delete server {server_id}"):
+                self._client().servers.delete(server_id)
+            while True:
+                server = self.get(server_id)
+                if server["status"] == "ERROR" and server["task_state"] is None:
+                    raise errors.HostError(
+                        f"Nova: server {server_id} could not be deleted: {server['fault']}"
+                    )
+                if self._clock() >= end:
+                    raise errors.HostError(
+                        f"Nova: server {server_id} is still {server['status']} (task {server['task_state']}) "
+                        f"{timeout:.0f} s after it was deleted"
+                    )
+                self._sleep(_POLL)
+        except errors.NotFound:
+            return
+
+    def hypervisors(self) -> list[Hypervisor]:
+        """Every compute host."""
+        with translated("Nova", "list hypervisors"):
+            found = [one.to_dict() for one in self._client().hypervisors.list(detailed=True)]
+        return [
+            Hypervisor(
+                id=str(one["id"]),
+                name=one["hypervisor_hostname"],
+                host=one["service"]["host"],
+                usable=one["state"] == "up" and one["status"] == "enabled",
+                servers=int(one.get("running_vms") or 0),
+            )
+            for one in found
+        ]
+
+    def flavors(self, project_id: str | None = None) -> list[Flavor]:
+        """The flavors that a project may use: the public ones, and those it was given access to."""
+        with translated("Nova", "list flavors"):
+            found = [one.to_dict() for one in self._client(project_id).flavors.list(detailed=True)]
+        return [
+            Flavor(
+                id=str(one["id"]),
+                name=one["name"],
+                vcpus=int(one["vcpus"]),
+                memory_mb=int(one["ram"]),
+                root_gb=int(one["disk"]),
+                ephemeral_gb=int(one.get("OS-FLV-EXT-DATA:ephemeral") or 0),
+                swap_mb=int(one.get("swap") or 0),
+                extra_specs=dict(one.get("extra_specs") or {}),
+            )
+            for one in found
+            if not one.get("OS-FLV-DISABLED:disabled")
+        ]
+
+    def _act(self, server_id: str, action: str, *args: Any, **kwargs: Any) -> None:
+        with translated("Nova", f"{action.replace('_', ' ')} server {server_id}"):
+            getattr(self._client().servers, action)(server_id, *args, **kwargs)
+
+    def _client(self, project_id: str | None = None) -> Any:
+        with self._lock:
+            return nova_client.Client(
+                MICROVERSION,
+                session=self._keystone.session(project_id),
+                endpoint_type=self._keystone.interface,
+                region_name=self._keystone.region_name,
+            )
+
+
+def _tag(migration_id: str) -> str:
+    return f"sv2m:{migration_id}"
+
+
+def _server(body: dict[str, Any]) -> dict[str, Any]:
+    flavor = dict(body["flavor"])
+    image = body.get("image")
+    power = body.get("OS-EXT-STS:power_state")
+    return {
+        "id": body["id"],
+        "name": body["name"],
+        "status": body["status"],
+        "vm_state": body.get("OS-EXT-STS:vm_state"),
+        "task_state": body.get("OS-EXT-STS:task_state"),
+        "power": _POWER.get(power or 0, str(power)),
+        "host": body.get("OS-EXT-SRV-ATTR:host") or "",
+        "project_id": body["tenant_id"],
+        "user_id": body["user_id"],
+        "locked": bool(body.get("locked")),
+        "config_drive": bool(body.get("config_drive")),
+        "flavor": flavor,
+        "volume_ids": [str(one["id"]) for one in body.get("os-extended-volumes:volumes_attached") or ()],
+        "image_id": image["id"] if isinstance(image, dict) and image else None,
+        "metadata": dict(body.get("metadata") or {}),
+        "fault": (body.get("fault") or {}).get("message", ""),
+    }

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At B, a volume whose key is the VM's own EIK, made by Cinder's and Glance's public APIs alone.
+
+Cinder makes a key for each encrypted volume and takes none from outside, with one exception: for a volume
+made from an image that names an encryption key it clones that key. So the EIK is stored as a secret in the
+receiving project, a blank image names it, the volume is made from the image, and secret and image are
+deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oslo_log import log
+
+from sv2m import errors
+from sv2m.km import ports
+from sv2m.km.buffers import wiped
+
+LOG = log.getLogger(__name__)
+
+#: Metadata of a volume that was made for a migration; :meth:`sv2m.km.ports.Volumes.find` looks for it.
+MIGRATION_KEY = "sv2m_migration"
+
+
+class VolumeImporter:
+    """Makes volumes for arriving servers.
+
+    Everything it makes carries the migration's id, so that it is found again after a crash.
+    """
+
+    def __init__(
+        self, keys: ports.KeyStore, volumes: ports.Volumes, images: ports.Images, timeout: float
+    ) -> None:
+        self._keys = keys
+        self._volumes = volumes
+        self._images = images
+        self._timeout = timeout
+
+    def make(
+        self,
+        migration_id: str,
+        *,
+        project_id: str,
+        name: str,
+        size_gb: int,
+        eik_ref: str | None,
+        cipher: str,
+        key_size: int,
+        boot: bool,
+        volume_type: str | None = None,
+    ) -> str:
+        """Make a volume in a project, and wait until it can be used. Repeated, it goes on where it stopped.
+
+        :param eik_ref: the key that shall open it; None makes a plain volume.
+        :param cipher: of the volume at A, e.g. ``aes-xts-plain64``; empty for a plain one.
+        :param key_size: bits.
+        :param volume_type: its type here; None takes the first that encrypts as A does, or the default one.
+        :returns: the volume's id.
+        :raises sv2m.errors.NoRoom: no volume type of this cloud encrypts so.
+        :raises sv2m.errors.HostError: Cinder, Glance or Barbican failed; :meth:`remove` undoes what was done.
+        """
+        present = [one for one in self._volumes.find(migration_id) if one.name == name]
+        image_id = None
+        if present:
+            volume_id = present[0].id
+        else:
+            if eik_ref is not None:
+                volume_type = volume_type or self._encrypted_type(cipher, key_size)
+                image_id = self._image_of(migration_id, project_id, eik_ref)
+            else:
+                self._refuse_encrypted(volume_type)
+            volume_id = self._volumes.create(
+                project_id,
+                name,
+                size_gb,
+                volume_type=volume_type,
+                image_id=image_id,
+                metadata={MIGRATION_KEY: migration_id},
+            ).id
+        volume = self._volumes.wait_for(volume_id, "available", self._timeout)
+        if eik_ref is not None:
+            self._check_key(volume_id, eik_ref)
+        if boot and not volume.bootable:
+            self._volumes.set_bootable(project_id, volume_id)
+        self._remove_transit(migration_id, project_id)
+        return volume_id
+
+    def remove(self, migration_id: str, project_id: str | None) -> None:
+        """Remove every volume, image and transit key that was made for a migration. May be repeated.
+
+        :param project_id: the receiving project; without it a transit secret that no image names is not
+            found.
+        """
+        for volume in self._volumes.find(migration_id):
+            self._volumes.delete(volume.id, self._timeout)
+        self._remove_transit(migration_id, project_id)
+
+    def _image_of(self, migration_id: str, project_id: str, eik_ref: str) -> str:
+        # What an interrupted attempt left may be half made.
+        self._remove_transit(migration_id, project_id)
+        with wiped(self._keys.read(eik_ref)) as eik:
+            transit = self._keys.store(
+                eik,
+                name=transit_name(migration_id),
+                secret_type="symmetric",  # noqa: S106  (Barbican's name for the kind)
+                algorithm="aes",
+                bit_length=len(eik) * 8,
+                mode="cbc",
+                project_id=project_id,
+            )
+        return self._images.create_blank(
+            project_id,
+            transit_name(migration_id),
+            {
+                "cinder_encryption_key_id": transit.rstrip("/").rsplit("/", 1)[-1],
+                # We delete it ourselves; Glance may not be able to.
+                "cinder_encryption_key_deletion_policy": "do_not_delete",
+            },
+        )
+
+    def _check_key(self, volume_id: str, eik_ref: str) -> None:
+        """That the volume's key is the EIK: with another one Nova could never open the disk again."""
+        encryption = self._volumes.encryption(volume_id)
+        if encryption is None:
+            raise errors.HostError(
+                f"Cinder: volume {volume_id} was made from an encrypted type, but has no key"
+            )
+        with (
+            wiped(self._keys.read(eik_ref)) as eik,
+            wiped(self._keys.read(self._keys.reference(encryption.key_id))) as own,
+        ):
+            if eik != own:
+                raise errors.HostError(f"Cinder gave volume {volume_id} a key of its own instead of the EIK")
+
+    def _remove_transit(self, migration_id: str, project_id: str | None) -> None:
+        name = transit_name(migration_id)
+        for image_id in self._images.find(name):
+            self._images.delete(image_id)
+        if project_id is not None:
+            for ref in self._keys.find(name, project_id=project_id):
+                self._keys.delete(ref, project_id=project_id)
+
+    def _encrypted_type(self, cipher: str, key_size: int) -> str:
+        """The first volume type whose volumes a compute host opens by a key of this cipher and size."""
+        for one in self._volumes.types():
+            how = one.encryption
+            if (
+                how is not None
+                and how.provider.startswith("luks")
+                and how.cipher == cipher
+                and how.key_size == key_size
+                and how.control_location == "front-end"
+            ):
+                return one.name
+        raise errors.NoRoom(
+            f"no volume type of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
+            remedy="Ask the operators of the cloud for such a volume type, or name it in the agreement.",
+        )
+
+    def _refuse_encrypted(self, volume_type: str | None) -> None:
+        """A plain disk in an encrypted volume would be overwritten by Nova with LUKS when it attaches it."""
+        if volume_type is None:
+            return
+        types: Sequence[ports.VolumeType] = self._volumes.types()
+        if any(one.name == volume_type and one.encryption is not None for one in types):
+            raise errors.NoRoom(f"volume type {volume_type} encrypts, and the server's disk is not encrypted")
+
+
+def transit_name(migration_id: str) -> str:
+    """Name of the secret and of the image that carry an EIK to Cinder."""
+    return f"sv2m-{migration_id}-transit"

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How full the cloud is, read again and again from Placement and Nova's resource tracker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from oslo_log import log
+
+from sv2m import errors
+from sv2m.lmm import ports
+
+LOG = log.getLogger(__name__)
+
+#: Emitted once when a host becomes short, and once when it no longer is.
+EVENT_SHORT = "secure_migration.load.short"
+EVENT_ENOUGH = "secure_migration.load.enough"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Above which part of its capacity, in percent, a host is short."""
+
+    vcpus: int
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class HostLoad:
+    """One host. Capacities count Placement's reservations and allocation ratios."""
+
+    host: str
+    vcpus: int
+    vcpus_used: int
+    memory_mb: int
+    memory_mb_used: int
+    disk_gb: int
+    disk_gb_used: int
+    servers: int
+    short: bool
+    updated_at: str
+
+
+class LoadMonitor:
+    """Reads the load in a thread of its own; what it answers is the last complete reading.
+
+    :param interval: seconds between two readings.
+    """
+
+    def __init__(
+        self,
+        placement: ports.Placement,
+        compute: ports.Compute,
+        notifier: ports.Notifier,
+        thresholds: Thresholds,
+        interval: float,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._placement = placement
+        self._compute = compute
+        self._notifier = notifier
+        self._thresholds = thresholds
+        self._interval = interval
+        self._now = now
+        self._lock = threading.Lock()
+        self._hosts: dict[str, HostLoad] = {}
+        self._read = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
+        if self._thread is None:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="lmm-load", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """Every host's load, by name; before the first reading, it is read now."""
+        with self._lock:
+            read = self._read
+        if not read:
+            self.refresh()
+        with self._lock:
+            return [asdict(self._hosts[name]) for name in sorted(self._hosts)]
+
+    def refresh(self) -> None:
+        """Read now, and notify of what changed.
+
+        :raises sv2m.errors.SV2MError: Nova or Placement failed; the last reading stays.
+        """
+        fresh = {one.host: self._load(one) for one in self._compute.hypervisors()}
+        with self._lock:
+            before, self._hosts, self._read = self._hosts, fresh, True
+        for name, load in fresh.items():
+            was_short = name in before and before[name].short
+            if load.short and not was_short:
+                LOG.warning("Host %s is short of room: %s", name, _figures(load))
+                self._notifier.warn({}, EVENT_SHORT, asdict(load))
+            elif was_short and not load.short:
+                LOG.info("Host %s is no longer short of room", name)
+                self._notifier.info({}, EVENT_ENOUGH, asdict(load))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            except errors.SV2MError as error:
+                LOG.warning("The load could not be read: %s", error)
+            except Exception:
+                # A reading that fails must not end the readings.
+                LOG.exception("The load could not be read")
+            self._stop.wait(self._interval)
+
+    def _load(self, hypervisor: ports.Hypervisor) -> HostLoad:
+        has = {name: one.capacity for name, one in self._placement.inventories(hypervisor.id).items()}
+        used = self._placement.usages(hypervisor.id)
+        limits = {
+            "VCPU": self._thresholds.vcpus,
+            "MEMORY_MB": self._thresholds.memory,
+            "DISK_GB": self._thresholds.disk,
+        }
+        return HostLoad(
+            host=hypervisor.host,
+            vcpus=has.get("VCPU", 0),
+            vcpus_used=used.get("VCPU", 0),
+            memory_mb=has.get("MEMORY_MB", 0),
+            memory_mb_used=used.get("MEMORY_MB", 0),
+            disk_gb=has.get("DISK_GB", 0),
+            disk_gb_used=used.get("DISK_GB", 0),
+            servers=hypervisor.servers,
+            short=_is_short(has, used, limits),
+            updated_at=self._now().isoformat(),
+        )
+
+
+def _is_short(has: Mapping[str, int], used: Mapping[str, int], limits: Mapping[str, int]) -> bool:
+    # A class that the host does not offer (its disk may be shared storage) says nothing about it.
+    return any(
+        has.get(name, 0) > 0 and used.get(name, 0) * 100 > has[name] * percent
+        for name, percent in limits.items()
+    )
+
+
+def _figures(load: HostLoad) -> str:
+    return (
+        f"{load.vcpus_used}/{load.vcpus} vCPUs, {load.memory_mb_used}/{load.memory_mb} MB memory, "
+        f"{load.disk_gb_used}/{load.disk_gb} GB disk"
+    )

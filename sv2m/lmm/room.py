@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Room for an arriving server, held in Placement, where every scheduler of the cloud sees it.
+
+The hold is an allocation whose consumer is the migration's id. Placement decides between two who want the
+last room: the allocation is made whole or not at all. Nova claims for a server's own id, so the hold is given
+back just before the placeholder server is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oslo_log import log
+
+from sv2m import errors
+from sv2m.lmm import flavors, ports
+
+LOG = log.getLogger(__name__)
+
+CONSUMER_TYPE = "SV2M_OFFER"
+#: Nova's own filter: hosts whose service is disabled carry this trait.
+_REQUIRED = ["!COMPUTE_STATUS_DISABLED"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Room on one host."""
+
+    host: str
+    provider: str
+    flavor_id: str
+
+
+class Room:
+    """Finds room and holds it."""
+
+    def __init__(
+        self,
+        placement: ports.Placement,
+        compute: ports.Compute,
+        identity: ports.Identity,
+        migrations: ports.Migrations,
+    ) -> None:
+        self._placement = placement
+        self._compute = compute
+        self._identity = identity
+        self._migrations = migrations
+
+    def hold(self, migration_id: str, needs: Mapping[str, Any], project_id: str | None) -> Held:
+        """Hold room; repeated for the same migration, the answer is what is held already.
+
+        :param project_id: into which the server comes; decides which flavors it may use.
+        :raises sv2m.errors.NoRoom: there is no flavor for it, or no host with room.
+        """
+        flavor = flavors.match(self._compute.flavors(project_id), needs)
+        hosts = self._hosts()
+        held = self._held(migration_id, hosts, flavor)
+        if held is not None:
+            return held
+        wanted = flavors.resources(flavor, needs["disks"])
+        candidates = self._placement.candidates(wanted, _REQUIRED)
+        for candidate in candidates:
+            provider = next((rp for rp in candidate.allocations if rp in hosts), None)
+            if provider is None:
+                continue
+            taken = self._placement.allocate(
+                migration_id,
+                candidate.allocations,
+                consumer_type=CONSUMER_TYPE,
+                project_id=project_id or self._identity.project_id(),
+                user_id=self._identity.user_id(),
+            )
+            if taken:
+                LOG.info("Migration %s: %s held on %s", migration_id, wanted, hosts[provider])
+                return Held(hosts[provider], provider, flavor.id)
+            # 409 has two reasons: somebody was quicker, or we were, in a call whose answer got lost.
+            held = self._held(migration_id, hosts, flavor)
+            if held is not None:
+                return held
+        raise _no_room(wanted)
+
+    def fits(self, needs: Mapping[str, Any], project_id: str | None) -> tuple[str | None, str]:
+        """The host on which there is room now, and why not if there is none. Holds nothing."""
+        try:
+            flavor = flavors.match(self._compute.flavors(project_id), needs)
+            wanted = flavors.resources(flavor, needs["disks"])
+            hosts = self._hosts()
+            for candidate in self._placement.candidates(wanted, _REQUIRED):
+                for provider in candidate.allocations:
+                    if provider in hosts:
+                        return hosts[provider], ""
+            raise _no_room(wanted)
+        except errors.NoRoom as error:
+            return None, error.message
+
+    def release(self, migration_id: str) -> None:
+        """Give the room back; that nothing is held is fine."""
+        if self._placement.release(migration_id):
+            LOG.info("Migration %s: room given back", migration_id)
+
+    def holds(self) -> dict[str, dict[str, Any]]:
+        """What is held now: by migration, the host and the resources."""
+        known = self._migrations.running()
+        found: dict[str, dict[str, Any]] = {}
+        for hypervisor in self._compute.hypervisors():
+            for consumer, amounts in self._placement.consumers(hypervisor.id).items():
+                if consumer in known:
+                    found[consumer] = {"host": hypervisor.host, "resources": dict(amounts)}
+        return found
+
+    def sweep(self) -> list[str]:
+        """Give back what is held for migrations that have ended; their ids.
+
+        An engine gives back by itself. This is for what an engine left that was killed at the wrong moment.
+        """
+        known = self._migrations.running()
+        ended = [migration_id for migration_id in self.holds() if not known[migration_id]]
+        for migration_id in ended:
+            self.release(migration_id)
+        return ended
+
+    def _hosts(self) -> dict[str, str]:
+        return {one.id: one.host for one in self._compute.hypervisors() if one.usable}
+
+    def _held(self, migration_id: str, hosts: Mapping[str, str], flavor: ports.Flavor) -> Held | None:
+        for provider in self._placement.allocations(migration_id):
+            if provider in hosts:
+                return Held(hosts[provider], provider, flavor.id)
+        return None
+
+
+def _no_room(wanted: Mapping[str, int]) -> errors.NoRoom:
+    amounts = ", ".join(f"{amount} {name}" for name, amount in wanted.items())
+    return errors.NoRoom(f"no host has room for {amounts}")
