@@ -16,7 +16,7 @@ OPTS = [
         default=90,
         min=1,
         max=100,
-        help="A host is short when more than this part of its vCPUs (with Placement's allocation ratio) is taken.",
+        help="A host is short when more than this part of its vCPUs (times their allocation ratio) is taken.",
     ),
     cfg.IntOpt(
         "short_memory_percent",

@@ -133,7 +133,7 @@ class Placement(Protocol):
         project_id: str,
         user_id: str,
     ) -> bool:
-        """Take resources, all or nothing; False when there are not enough, or the consumer has some already."""
+        """Take resources, all or nothing; False when there are too few, or the consumer has some already."""
         ...
 
     def allocations(self, consumer: str) -> Mapping[str, Mapping[str, int]]:

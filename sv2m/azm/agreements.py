@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreements as they stand in the database, read anew for each question."""
+
+from __future__ import annotations
+
+from sv2m.azm.agreement import Agreement
+from sv2m.db import engine, migrations, peers
+
+#: Far above what a limit of migrations at once would ever say.
+_MOST = 1000
+
+
+class StoredAgreements:
+    """Implements :class:`sv2m.azm.ports.Agreements`."""
+
+    def find(self, peer: str) -> Agreement | None:
+        """The agreement with a peer, or None."""
+        with engine.session() as session:
+            row = peers.find(session, peer)
+        if row is None:
+            return None
+        return Agreement(
+            id=row.id,
+            peer=row.name,
+            direction=row.direction,
+            enabled=row.enabled,
+            ca_pem=row.ca_pem,
+            project_id=row.project_id,
+            limits=dict(row.limits or {}),
+        )
+
+    def arriving(self, peer: str) -> list[str]:
+        """Ids of the migrations that are arriving from a peer now."""
+        with engine.session() as session:
+            page = migrations.list_page(session, limit=_MOST, peer=peer, role="destination", status="running")
+            return [one.id for one in page]

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What AZM needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sv2m.azm.agreement import Agreement
+
+
+class Rules(Protocol):
+    """oslo.policy: :class:`sv2m.policies.enforcer.Enforcer`."""
+
+    def allows(self, rule: str, credentials: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
+        """Whether a rule says yes."""
+        ...
+
+
+class Agreements(Protocol):
+    """The database."""
+
+    def find(self, peer: str) -> Agreement | None:
+        """The agreement with a peer, or None."""
+        ...
+
+    def arriving(self, peer: str) -> list[str]:
+        """Ids of the migrations that are arriving from a peer now."""
+        ...
