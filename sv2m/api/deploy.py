@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The middleware around the application, composed in code: no file can leave one out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import webob
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+from oslo_middleware import healthcheck, http_proxy_to_wsgi, request_id, sizelimit
+from webob.dec import wsgify
+
+from sv2m.api import versions
+from sv2m.api.application import Application
+from sv2m.api.ports import Services
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Public:
+    """Answers what needs no token (the versions, and whether it is alive); hands on everything else."""
+
+    def __init__(self, application: WSGIApplication, health: WSGIApplication) -> None:
+        self._application = application
+        self._health = health
+
+    @wsgify
+    def __call__(self, request: webob.Request) -> webob.Response:
+        """Answer one request."""
+        if request.path_info == "/healthcheck":
+            return request.get_response(self._health)
+        return versions.answer_for(request) or request.get_response(self._application)
+
+
+def build(conf: cfg.ConfigOpts, services: Services) -> WSGIApplication:
+    """The whole pipeline.
+
+    From the outside in: the proxy's headers are read first, because the links in every answer need them; then
+    the request gets its id, so that everything behind is logged and answered with it; then the size limit,
+    before anything reads the body; then the versions and the health check, which nobody needs a token for;
+    then Keystone's middleware, behind which nothing is reached without a valid token; then the application.
+    """
+    application: WSGIApplication = Application(services)
+    application = auth_token.AuthProtocol(
+        application, {"oslo_config_config": conf, "delay_auth_decision": False}
+    )
+    application = Public(application, healthcheck.Healthcheck(None, conf))
+    application = sizelimit.RequestBodySizeLimiter(application, conf)
+    application = request_id.RequestId(application, conf)
+    outermost: WSGIApplication = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)
+    return outermost

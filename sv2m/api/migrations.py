@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import webob
+
+from sv2m import errors
+from sv2m.api import evidence as evidence_files
+from sv2m.api import pages, starting
+from sv2m.api.call import Call, answer
+from sv2m.db import engine, messages, peers
+from sv2m.db import migrations as rows
+from sv2m.db.models import Migration
+from sv2m.policies import migrations as rules
+
+#: From here on the VM may run at the destination: neither cloud alone can take it back.
+RELEASED = {"source": ("released", "receipted"), "destination": ("resuming", "resumed")}
+
+
+def view(row: Migration, base: str) -> dict[str, Any]:
+    """A migration as the API shows it.
+
+    :param base: URL of the collection.
+    """
+    error = None
+    if row.error_code is not None:
+        error = {
+            "code": row.error_code,
+            "message": row.error_message,
+            "remedy": row.error_remedy,
+            "fault": row.fault,
+        }
+    return {
+        "id": row.id,
+        "role": row.role,
+        "peer": row.peer,
+        "server_id": row.server_id,
+        "server_name": row.server_name,
+        "project_id": row.project_id,
+        "user_id": row.user_id,
+        "phase": row.phase,
+        "status": row.status,
+        "error": error,
+        "abort_requested": row.abort_requested,
+        "bytes_total": row.bytes_total,
+        "bytes_done": row.bytes_done,
+        "rate": row.rate,
+        "downtime_ms": row.downtime_ms,
+        "created_at": _time(row.created_at),
+        "updated_at": _time(row.updated_at),
+        "finished_at": _time(row.finished_at),
+        "links": [{"rel": "self", "href": f"{base}/{row.id}"}],
+    }
+
+
+def list_page(call: Call) -> webob.Response:
+    """``GET /v1/migrations``."""
+    everywhere = call.query.get("all_projects", "false").lower() in ("true", "1")
+    call.authorize(rules.LIST_ALL if everywhere else rules.LIST)
+    filters = {name: call.query.get(name) for name in ("status", "role", "server_id", "peer", "marker")}
+    with engine.session() as session:
+        found = rows.list_page(
+            session,
+            limit=pages.limit_of(call) + 1,
+            project_id=None if everywhere else call.caller.project_id,
+            **filters,
+        )
+    return pages.page(call, "migrations", [view(row, call.request.path_url) for row in found])
+
+
+def create(call: Call) -> webob.Response:
+    """``POST /v1/migrations``: begin to move a server. The same request with the same ``id`` is one."""
+    row = starting.start(call, call.body["migration"])
+    base = call.request.path_url.rstrip("/")
+    return answer(202, {"migration": view(row, base)}, Location=f"{base}/{row.id}")
+
+
+def show(call: Call) -> webob.Response:
+    """``GET /v1/migrations/{id}``."""
+    return answer(200, {"migration": view(_visible(call, rules.SHOW), _collection(call))})
+
+
+def abort(call: Call) -> webob.Response:
+    """``POST /v1/migrations/{id}/abort``. Doing it twice does no harm.
+
+    Before the release everything is undone, and the VM runs on where it was. After it only the destination's
+    signed refusal could bring it back, so the answer is a conflict.
+    """
+    row = _visible(call, rules.ABORT)
+    if row.status != "aborted":
+        if row.phase in RELEASED[row.role]:
+            raise errors.Conflict(
+                f"migration {row.id} is {row.phase}: the server may already run at the destination",
+                code="past-release",
+                remedy="Wait until it ends; it needs nothing from you.",
+            )
+        with engine.session() as session:
+            noted = rows.request_abort(session, row.id)
+            row = rows.get(session, row.id)
+        if not noted and row.status != "aborted":
+            raise errors.Conflict(
+                f"migration {row.id} has ended: {row.status}",
+                code="migration-finished",
+                remedy="There is nothing left to abort.",
+            )
+        if noted:
+            starting.wake(call, row.id, abort=True)
+    return answer(202, {"migration": view(row, _collection(call))})
+
+
+def evidence(call: Call) -> webob.Response:
+    """``GET /v1/migrations/{id}/evidence``: every signed message, as files, with how to check them."""
+    row = _visible(call, rules.EVIDENCE)
+    with engine.session() as session:
+        documents = messages.list_for(session, row.id)
+        peer = peers.find(session, row.peer)
+    content = evidence_files.archive(row, documents, peer, call.services.cloud_name)
+    response = webob.Response(status=200, body=content, content_type="application/zip")
+    response.headers["Content-Disposition"] = f'attachment; filename="evidence-{row.id}.zip"'
+    return response
+
+
+def _visible(call: Call, rule: str) -> Migration:
+    """The migration of the path, if the caller may do this to it; what he may not see does not exist."""
+    with engine.session() as session:
+        row = rows.find(session, call.path["id"])
+    if row is None or not (
+        call.allows(rules.SHOW, row.project_id) or call.caller.project_id == row.project_id
+    ):
+        raise errors.NotFound(f"there is no migration {call.path['id']}")
+    call.authorize(rule, row.project_id)
+    return row
+
+
+def _collection(call: Call) -> str:
+    return f"{call.request.application_url}/v1/migrations"
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()

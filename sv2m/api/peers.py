@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peers: the agreements with other clouds."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import webob
+
+from sv2m import errors
+from sv2m.api import pages
+from sv2m.api.call import Call, answer
+from sv2m.db import engine
+from sv2m.db import peers as rows
+from sv2m.db.models import Peer
+from sv2m.policies import peers as rules
+
+_FIELDS = (
+    "id",
+    "name",
+    "url",
+    "ca_pem",
+    "tls_ca_pem",
+    "direction",
+    "project_id",
+    "limits",
+    "volume_type_map",
+    "enabled",
+)
+
+
+def view(row: Peer) -> dict[str, Any]:
+    """An agreement as the API shows it."""
+    return {
+        **{name: getattr(row, name) for name in _FIELDS},
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def list_page(call: Call) -> webob.Response:
+    """``GET /v1/peers``."""
+    call.authorize(rules.LIST)
+    with engine.session() as session:
+        found = rows.list_page(session, limit=pages.limit_of(call) + 1, marker=call.query.get("marker"))
+    return pages.page(call, "peers", [view(row) for row in found])
+
+
+def create(call: Call) -> webob.Response:
+    """``POST /v1/peers``."""
+    call.authorize(rules.CREATE)
+    wanted = call.body["peer"]
+    if wanted["name"] == call.services.cloud_name:
+        raise errors.LocalError(f"{wanted['name']} is this cloud itself", code="peer-is-self")
+    _check(wanted)
+    _prepare_project(call, wanted)
+    with engine.session() as session:
+        row = rows.create(session, **wanted)
+    return answer(201, {"peer": view(row)}, Location=f"{call.request.path_url}/{row.id}")
+
+
+def show(call: Call) -> webob.Response:
+    """``GET /v1/peers/{peer}``."""
+    call.authorize(rules.SHOW)
+    with engine.session() as session:
+        return answer(200, {"peer": view(rows.get(session, call.path["peer"]))})
+
+
+def update(call: Call) -> webob.Response:
+    """``PATCH /v1/peers/{peer}``."""
+    call.authorize(rules.UPDATE)
+    wanted = call.body["peer"]
+    with engine.session() as session:
+        before = rows.get(session, call.path["peer"])
+    after = {**view(before), **wanted}
+    _check(after)
+    if wanted.keys() & {"project_id", "direction"}:
+        _prepare_project(call, after)
+    with engine.session() as session:
+        return answer(200, {"peer": view(rows.update(session, before.id, **wanted))})
+
+
+def delete(call: Call) -> webob.Response:
+    """``DELETE /v1/peers/{peer}``."""
+    call.authorize(rules.DELETE)
+    with engine.session() as session:
+        rows.delete(session, call.path["peer"])
+    return answer(204)
+
+
+def _check(peer: Mapping[str, Any]) -> None:
+    for field in ("ca_pem", "tls_ca_pem"):
+        if not peer.get(field):
+            continue
+        try:
+            # The TLS library's own parser: what it takes here it will take when the peer is called.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=peer[field])
+        except (ssl.SSLError, ValueError) as error:
+            raise errors.LocalError(
+                f"{field} holds no certificate that can be read", code="invalid-request"
+            ) from error
+    if peer["direction"] != "outgoing" and not peer.get("project_id"):
+        raise errors.LocalError(
+            "servers that come in need a project",
+            code="invalid-request",
+            remedy="Name the project of this cloud that receives them (--project).",
+        )
+
+
+def _prepare_project(call: Call, peer: Mapping[str, Any]) -> None:
+    if peer["direction"] != "outgoing":
+        call.services.projects.ensure_member(peer["project_id"])

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an administrator may say about peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sv2m.api import schemas
+
+_PEM = {"type": "string", "maxLength": 65536, "pattern": "-----BEGIN CERTIFICATE-----"}
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+
+_CHANGEABLE: dict[str, Any] = {
+    # Nothing but https: the control channel's confidentiality is TLS's.
+    "url": {"type": "string", "maxLength": 1024, "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?$"},
+    "ca_pem": _PEM,
+    "tls_ca_pem": {"anyOf": [_PEM, {"const": ""}]},
+    "direction": {"enum": ["outgoing", "incoming", "both"]},
+    "project_id": {"anyOf": [schemas.PROJECT, {"type": "null"}]},
+    "limits": {
+        "type": "object",
+        "properties": {"memory_mb": _COUNT, "vcpus": _COUNT, "disk_gb": _COUNT, "migrations": _COUNT},
+        "additionalProperties": False,
+    },
+    "volume_type_map": {
+        "type": "object",
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 255},
+        "maxProperties": 100,
+    },
+    "enabled": {"type": "boolean"},
+}
+
+
+def _peer(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    peer = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "minProperties": 1,
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"peer": peer},
+        "required": ["peer"],
+        "additionalProperties": False,
+    }
+
+
+CREATE = _peer({"name": schemas.CLOUD_NAME, **_CHANGEABLE}, ["name", "url", "ca_pem", "direction"])
+#: The name is who the peer is: another name is another agreement.
+UPDATE = _peer(_CHANGEABLE, [])
+
+LIST_QUERY = {
+    "type": "object",
+    "properties": {"limit": schemas.LIMIT, "marker": {"type": "string", "maxLength": 253}},
+    "additionalProperties": False,
+}

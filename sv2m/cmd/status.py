@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sv2m-status upgrade check``: whether this cloud is ready for this release."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+from oslo_config import cfg
+from oslo_upgradecheck import common_checks, upgradecheck
+
+from sv2m import conf as sv2m_conf
+from sv2m.db import certificates, engine, migrations, sync
+
+#: A certificate that ends sooner is worth a warning.
+SOON = timedelta(days=14)
+NO_SCHEMA = "Not known without a schema."
+CONF = cfg.CONF
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """The checks."""
+
+    def _check_schema(self) -> upgradecheck.Result:
+        version = sync.version(engine.current())
+        if version == sync.head():
+            return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+        return upgradecheck.Result(
+            upgradecheck.Code.FAILURE,
+            f"The schema is {version or 'empty'}, not {sync.head()}: run sv2m-manage db sync.",
+        )
+
+    def _check_certificate(self) -> upgradecheck.Result:
+        if sync.version(engine.current()) is None:
+            return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
+        with engine.session() as session:
+            active = certificates.active(session)
+        if active is None or active.not_after is None:
+            text = "There is no evidence certificate: run sv2m-manage certificate request."
+            return upgradecheck.Result(upgradecheck.Code.WARNING, text)
+        left = active.not_after - datetime.now(UTC)
+        if left < SOON:
+            text = f"The evidence certificate ends in {left.days} days: run sv2m-manage certificate renew."
+            return upgradecheck.Result(upgradecheck.Code.WARNING, text)
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _check_running(self) -> upgradecheck.Result:
+        if sync.version(engine.current()) is None:
+            return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
+        with engine.session() as session:
+            running = len(migrations.list_unfinished(session))
+        if running:
+            text = f"{running} migrations are running; they go on after the restart."
+            return upgradecheck.Result(upgradecheck.Code.WARNING, text)
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _check_cloud_name(self) -> upgradecheck.Result:
+        if CONF.cloud_name:
+            return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+        return upgradecheck.Result(upgradecheck.Code.FAILURE, "[DEFAULT] cloud_name is not set.")
+
+    _upgrade_checks = (
+        ("Cloud name", _check_cloud_name),
+        ("Database schema", _check_schema),
+        ("Evidence certificate", _check_certificate),
+        ("Running migrations", _check_running),
+        ("Policy file", (common_checks.check_policy_json, {"conf": CONF})),
+    )
+
+    def check(self) -> upgradecheck.Code:
+        """Run every check, on the database that is configured."""
+        engine.start(CONF)
+        return super().check()
+
+
+def main() -> int:
+    """Run the check that the command line asks for.
+
+    :returns: 0 ready, 1 with warnings, 2 not ready, 255 for an unforeseen error.
+    """
+    sv2m_conf.register(CONF)
+    return int(upgradecheck.main(CONF, project="sv2m", upgrade_command=Checks()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

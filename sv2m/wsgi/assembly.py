@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting the API together from its parts."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from sv2m import rpc
+from sv2m.api import deploy
+from sv2m.api.ports import Services
+from sv2m.clients.caller import CallerServices
+from sv2m.clients.keystone import Keystone
+from sv2m.db import engine as database
+from sv2m.engine import client as conductor
+from sv2m.lmm import client as lmm
+from sv2m.policies.enforcer import Enforcer
+
+
+def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
+    """The API as one WSGI application, ready to answer.
+
+    :raises Exception: the policy file cannot be read.
+    """
+    rules = Enforcer(conf)
+    rules.start()
+    database.start(conf)
+    keystone = Keystone(conf)
+    caller = CallerServices(keystone)
+    transport = rpc.transport(conf)
+    services = Services(
+        servers=caller,
+        grants=caller,
+        projects=keystone,
+        conductor=conductor.Client(transport),
+        load=lmm.Client(transport),
+        rules=rules,
+        cloud_name=conf.cloud_name,
+        owner=f"api:{conf.host}",
+        default_limit=conf.api.default_limit,
+        max_limit=conf.api.max_limit,
+    )
+    return deploy.build(conf, services)

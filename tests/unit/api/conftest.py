@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API as a WSGI application, over a database of its own and a cloud in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import oslo_messaging
+import pytest
+import webob
+from oslo_config import cfg
+
+from sv2m import errors
+from sv2m.api.application import Application
+from sv2m.api.ports import Server, Services, VolumeSecret
+from sv2m.db import engine, peers, sync
+from sv2m.policies.enforcer import Enforcer
+
+SERVER = "11111111-1111-4111-8111-111111111111"
+LOCAL_SERVER = "22222222-2222-4222-8222-222222222222"
+CA = Path(__file__).with_name("ca.pem").read_text()
+ROLES = {
+    "admin": ["admin", "manager", "member", "reader"],
+    "manager": ["manager", "member", "reader"],
+    "member": ["member", "reader"],
+    "reader": ["reader"],
+}
+
+
+@dataclass
+class Cloud:
+    """Nova, Cinder, Barbican, Keystone and the engine, as far as the API sees them."""
+
+    servers: dict[str, Server] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    readers: dict[str, list[str]] = field(default_factory=dict)
+    broken_secrets: dict[str, errors.SV2MError] = field(default_factory=dict)
+    projects: list[str] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    broker: bool = True
+
+    def get(self, token: str, server_id: str) -> Server:
+        assert token == "the-token"
+        if server_id not in self.servers:
+            raise errors.NotFound(f"there is no server {server_id}")
+        return self.servers[server_id]
+
+    def find(self, token: str, volume_ids: Sequence[str]) -> list[VolumeSecret]:
+        return [VolumeSecret(one, self.secrets[one]) for one in volume_ids if one in self.secrets]
+
+    def grant(self, token: str, secret_ref: str) -> bool:
+        if secret_ref in self.broken_secrets:
+            raise self.broken_secrets[secret_ref]
+        readers = self.readers.setdefault(secret_ref, [])
+        if "sv2m" in readers:
+            return False
+        readers.append("sv2m")
+        return True
+
+    def revoke(self, token: str, secret_ref: str) -> None:
+        self.readers[secret_ref].remove("sv2m")
+
+    def ensure_member(self, project_id: str) -> None:
+        if project_id == "missing":
+            raise errors.NotFound("there is no project missing")
+        self.projects.append(project_id)
+
+    def start_migration(self, context: dict[str, Any], migration_id: str) -> None:
+        self._tell("start", migration_id)
+
+    def abort_migration(self, context: dict[str, Any], migration_id: str) -> None:
+        self._tell("abort", migration_id)
+
+    def load(self, context: dict[str, Any]) -> dict[str, Any]:
+        return {"hosts": [{"host": "node1"}], "held": []}
+
+    def _tell(self, what: str, migration_id: str) -> None:
+        if not self.broker:
+            raise oslo_messaging.MessageDeliveryFailure("no broker")
+        self.told.append((what, migration_id))
+
+
+class API:
+    """Calls the application as a persona."""
+
+    def __init__(self, application: Application, cloud: Cloud) -> None:
+        self.application = application
+        self.cloud = cloud
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        persona: str = "manager",
+        project: str = "p1",
+        **headers: str,
+    ) -> webob.Response:
+        request = webob.Request.blank(path, method=method)
+        request.environ.update(
+            {
+                "HTTP_X_AUTH_TOKEN": "the-token",
+                "HTTP_X_USER_ID": f"user-{persona}",
+                "HTTP_X_PROJECT_ID": project,
+                "HTTP_X_ROLES": ",".join(ROLES[persona]),
+                "openstack.request_id": "req-1",
+            }
+        )
+        if body is not None:
+            request.content_type = "application/json"
+            request.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        for name, value in headers.items():
+            request.headers[name.replace("_", "-")] = value
+        return request.get_response(self.application)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[API]:
+    conf = cfg.ConfigOpts()
+    engine.register_opts(conf)
+    conf([], default_config_files=[], default_config_dirs=[])
+    conf.set_override("connection", f"sqlite:///{tmp_path}/sv2m.sqlite?timeout=60", "database")
+    engine.start(conf)
+    database = engine.current()
+    sync.upgrade(database)
+    with engine.session() as session:
+        for name, values in {
+            "cloud-b.sv2m": {"direction": "both"},
+            "cloud-in.sv2m": {"direction": "incoming"},
+            "cloud-off.sv2m": {"direction": "both", "enabled": False},
+        }.items():
+            peers.create(session, name=name, url=f"https://{name}", ca_pem=CA, project_id="p9", **values)
+    cloud = Cloud(
+        servers={
+            SERVER: Server(SERVER, "web", "p1", "ACTIVE", None, ("v1", "v2", "plain")),
+            LOCAL_SERVER: Server(LOCAL_SERVER, "db", "p1", "PAUSED", None, ()),
+        },
+        secrets={"v1": "https://keys/v1/secrets/1", "v2": "https://keys/v1/secrets/2"},
+    )
+    services = Services(
+        servers=cloud,
+        grants=cloud,
+        projects=cloud,
+        conductor=cloud,
+        load=cloud,
+        rules=Enforcer(conf),
+        cloud_name="cloud-a.sv2m",
+        owner="api:node",
+        default_limit=2,
+        max_limit=3,
+    )
+    yield API(Application(services), cloud)
+    database.dispose()
+    engine.use(None)
