@@ -48,6 +48,11 @@ OPTS = [
         help="Seconds from the pause at A until everything is sealed; after them the VM is resumed at A.",
     ),
     cfg.IntOpt("landing_timeout", default=300, min=30, help="Seconds that B has to make volume, port and placeholder."),
+    cfg.StrOpt(
+        "landing_network",
+        help="Name or id of the Neutron network on which arriving servers' ports are made, as the receiving project "
+        "sees it. Unset: servers with a network interface are refused.",
+    ),
     cfg.IntOpt("rate_limit", default=0, min=0, help="Bytes per second on the data channel of one migration; 0: none."),
 ]
 

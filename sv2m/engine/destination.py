@@ -31,7 +31,7 @@ def decide(work: Work) -> None:
                 ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation)
             work.remember(entered=True)
         landing.check_acceptable(work, needs)
-        held = services.lmm.hold(work.context, work.id, needs)
+        held = services.lmm.hold(work.context, work.id, needs, allowed["project_id"])
     except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
         refuse(work, error)
         return
@@ -108,6 +108,7 @@ def resume(work: Work) -> None:
 def forget(work: Work) -> None:
     """``closing``: A has closed. The session's keys go; what the VM needs stays with its volume."""
     landing.destroy_session_keys(work)
+    work.services.volumes.delete_blank_image(work.id)
     work.services.edm.forget(work.context, work.row.host or "", work.id)
     work.machine.local(protocol.Undone(datetime.now(UTC)))
     work.commit(status="completed")
@@ -122,15 +123,8 @@ def undo(work: Work) -> None:
 
 def failure(error: errors.SV2MError) -> dict[str, str]:
     """The columns that tell the operator what went wrong."""
-    faults = {
-        errors.LocalError: "local",
-        errors.PeerError: "peer",
-        errors.HostError: "host",
-        errors.PolicyError: "policy",
-    }
-    fault = next((name for base, name in faults.items() if isinstance(error, base)), "internal")
     return {
-        "fault": fault,
+        "fault": error.fault,
         "error_code": error.code,
         "error_message": error.message,
         "error_remedy": error.remedy,

@@ -27,8 +27,6 @@ def check_acceptable(work: Work, needs: dict[str, Any]) -> None:
     """
     if len(needs["disks"]) != 1:
         raise errors.ServerNotMovable(f"{len(needs['disks'])} disks; one is accepted")
-    if needs["mode"] != "paused" if "mode" in needs else False:
-        raise errors.ServerNotMovable(f"mode {needs['mode']} is not known here")
     disk = needs["disks"][0]
     if disk["encrypted"] and not disk["volume_gb"]:
         raise errors.ServerNotMovable("an encrypted disk that is not a volume")
@@ -168,6 +166,7 @@ def remove_place(work: Work) -> None:
     for server_id in services.servers.find_placeholders(work.id):
         services.servers.delete(server_id, timeout)
     services.km.remove_imported(work.context, work.id)
+    services.volumes.delete_blank_image(work.id)
     services.ports.delete_for(work.id)
     services.lmm.release(work.context, work.id)
     destroy_session_keys(work)

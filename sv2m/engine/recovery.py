@@ -18,7 +18,7 @@ from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.engine import flow
 from sv2m.engine.services import Services
-from sv2m.engine.work import Work
+from sv2m.engine.work import Aborted, Work
 from sv2m.engine.worker import Workers, give_up
 
 LOG = logging.getLogger(__name__)
@@ -71,8 +71,11 @@ class Recovery:
         for row in rows:
             if flow.step(row.role, row.phase) is not None:
                 self._workers.work_on(row.id)
-            elif row.role == "destination" and row.phase in WAITING and now > self._patience_ends(row):
-                self._expire(row.id, row.phase)
+            elif row.role == "destination" and row.phase in WAITING:
+                if row.abort_requested:
+                    self._give_up(row.id, Aborted("the operator of the destination asked for an abort"))
+                elif now > self._patience_ends(row):
+                    self._give_up(row.id, _silent(row.phase))
 
     def _patience_ends(self, row: migrations.Migration) -> datetime:
         if row.phase == "challenged":
@@ -80,14 +83,17 @@ class Recovery:
         # A little longer than A's own patience: A withdraws first, and tells us.
         return (row.not_after or row.created_at) + timedelta(seconds=self._conf.engine.heartbeat)
 
-    def _expire(self, migration_id: str, phase: str) -> None:
+    def _give_up(self, migration_id: str, error: errors.SV2MError) -> None:
         work = Work(self._services, migration_id, self._workers.stopping)
-        error = errors.PeerUnreachable(
-            f"the source did not go on from {phase} in time", code="source-silent", remedy="Ask its operators why."
-        )
         try:
             give_up(work, error)
         except errors.SV2MError as refused:
             LOG.warning("Migration %s: cannot be given up: %s", migration_id, refused)
             return
         self._workers.work_on(migration_id)
+
+
+def _silent(phase: str) -> errors.PeerUnreachable:
+    return errors.PeerUnreachable(
+        f"the source did not go on from {phase} in time", code="source-silent", remedy="Ask its operators why."
+    )

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sv2m-engine``: the conductor and the modules CMM, AZM, LMM, MAM and KM, each an RPC endpoint of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log
+
+from sv2m import errors, rpc
+from sv2m.cmd import modules, program
+from sv2m.cmd.certificates import build_cmm
+from sv2m.cmd.modules import Module
+from sv2m.db import engine as database
+from sv2m.engine.conductor import Conductor
+from sv2m.engine.recovery import Recovery
+from sv2m.engine.worker import Workers
+
+LOG = log.getLogger(__name__)
+
+Build = Callable[[cfg.ConfigOpts, oslo_messaging.Transport], Module]
+
+
+class Engine:
+    """The modules that ``[engine] modules`` names, served until told to stop."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._servers: list[oslo_messaging.RPCServer] = []
+        self._parts: list[program.Part] = []
+        self._transport: oslo_messaging.Transport | None = None
+
+    def start(self) -> None:
+        """Open database and broker, start the modules, then take up what was left."""
+        conf = self._conf
+        database.start(conf)
+        self._transport = rpc.transport(conf)
+        recovery: Recovery | None = None
+        for name in conf.engine.modules:
+            if name == "conductor":
+                module, recovery = self._conductor()
+            else:
+                module = _build(name)(conf, self._transport)
+            for part in module.parts:
+                part.start()
+                self._parts.append(part)
+            server = rpc.server(self._transport, module.topic, conf.host, [module.endpoint])
+            server.start()
+            self._servers.append(server)
+        # Last: what it takes up calls the modules.
+        if recovery is not None:
+            recovery.start()
+            self._parts.append(recovery)
+        LOG.info("Engine is ready: %s", ", ".join(conf.engine.modules))
+
+    def stop(self) -> None:
+        """Answer nothing new, let steps under way come to their next wait, close connections."""
+        for server in self._servers:
+            server.stop()
+        for part in reversed(self._parts):
+            part.stop()
+        for server in self._servers:
+            server.wait()
+        if self._transport is not None:
+            self._transport.cleanup()
+
+    def _conductor(self) -> tuple[Module, Recovery]:
+        conf = self._conf
+        services = modules.services(conf, self._transport)
+        owner = f"engine:{conf.host}"
+        workers = Workers(
+            lambda: services, owner, conf.engine.threads, timedelta(seconds=conf.engine.stale_after)
+        )
+        endpoint = Conductor(services, workers)
+        return Module(rpc.TOPIC_CONDUCTOR, endpoint, [workers]), Recovery(conf, services, workers, owner)
+
+
+_BUILDERS: Mapping[str, Build] = {
+    "cmm": build_cmm,
+    "azm": modules.build_azm,
+    "lmm": modules.build_lmm,
+    "mam": modules.build_mam,
+    "km": modules.build_km,
+}
+
+
+def _build(name: str) -> Build:
+    try:
+        return _BUILDERS[name]
+    except KeyError as error:
+        known = ", ".join(["conductor", *_BUILDERS])
+        raise errors.ConfigurationError(f"[engine] modules: {name} is none of {known}") from error
+
+
+def main() -> int:
+    """Run the engine until told to stop."""
+    conf = program.configure()
+    program.require(conf, "cloud_name", "database.connection")
+    return program.run(conf, [Engine(conf)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

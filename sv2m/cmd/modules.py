@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The modules of an engine, put together: each with what it needs from outside, and with nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+
+from sv2m import rpc
+from sv2m.azm import agreements
+from sv2m.azm import client as azm_client
+from sv2m.azm import server as azm
+from sv2m.clients.barbican import Barbican
+from sv2m.clients.cinder import Cinder
+from sv2m.clients.glance import Glance
+from sv2m.clients.keystone import Keystone
+from sv2m.clients.neutron import Neutron
+from sv2m.clients.nova import Nova
+from sv2m.clients.placement import Placement
+from sv2m.clients.storage import Storage
+from sv2m.cmd.program import Part
+from sv2m.cmm import client as cmm_client
+from sv2m.edm import client as edm_client
+from sv2m.engine.services import Services
+from sv2m.gateway.client import PeerClient
+from sv2m.km import client as km_client
+from sv2m.km import server as km
+from sv2m.km.manager import KeyManager
+from sv2m.km.pool import Pool
+from sv2m.km.volumes import VolumeImporter
+from sv2m.lmm import client as lmm_client
+from sv2m.lmm import server as lmm
+from sv2m.lmm.arrivals import Arrivals
+from sv2m.lmm.load import LoadMonitor, Thresholds
+from sv2m.lmm.room import Room
+from sv2m.mam import client as mam_client
+from sv2m.mam import server as mam
+from sv2m.mam.keyring import Keyring
+from sv2m.policies.enforcer import Enforcer
+from sv2m.protocol import encryption
+
+#: Seconds for calls to modules; those in which Cinder or QEMU work set their own.
+TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Module:
+    """One RPC endpoint and what must be started before it and stopped after it."""
+
+    topic: str
+    endpoint: Any
+    parts: Sequence[Part] = ()
+
+
+def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Services:
+    """Everything that the conductor calls."""
+    keystone = Keystone(conf)
+    return Services(
+        conf=conf,
+        cmm=cmm_client.Client(transport, TIMEOUT),
+        azm=azm_client.Client(transport, TIMEOUT),
+        lmm=lmm_client.Client(transport, TIMEOUT),
+        mam=mam_client.Client(transport, TIMEOUT),
+        km=km_client.Client(transport, TIMEOUT),
+        edm=edm_client.Client(transport),
+        peers=PeerClient(conf.gateway.peer_timeout),
+        servers=Nova(keystone),
+        volumes=Storage(Cinder(keystone), Glance(keystone)),
+        ports=Neutron(keystone),
+    )
+
+
+def build_azm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
+    """Authorization."""
+    rules = Enforcer(conf)
+    return Module(
+        rpc.TOPIC_AZM, azm.Endpoint(rules, agreements.StoredAgreements(), conf.cloud_name), [_Starting(rules.start)]
+    )
+
+
+def build_lmm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
+    """Load monitoring."""
+    keystone = Keystone(conf)
+    placement, nova = Placement(keystone), Nova(keystone)
+    notifier = oslo_messaging.Notifier(
+        oslo_messaging.get_notification_transport(conf), publisher_id=f"sv2m-engine.{conf.host}"
+    )
+    limits = Thresholds(conf.lmm.short_vcpus_percent, conf.lmm.short_memory_percent, conf.lmm.short_disk_percent)
+    monitor = LoadMonitor(placement, nova, notifier, limits, conf.lmm.interval)
+    room = Room(placement, nova, keystone, Arrivals())
+    return Module(rpc.TOPIC_LMM, lmm.Endpoint(room, monitor), [monitor])
+
+
+def build_mam(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
+    """Mutual authentication."""
+    keyring = Keyring(cmm_client.Client(transport, TIMEOUT), Barbican(Keystone(conf)), conf.mam.key_lifetime)
+    return Module(rpc.TOPIC_MAM, mam.Endpoint(keyring), [_Stopping(keyring.stop)])
+
+
+def build_km(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
+    """The key manager."""
+    keystone = Keystone(conf)
+    barbican, cinder = Barbican(keystone), Cinder(keystone)
+    pool = Pool(encryption.make_recipient_key, conf.km.ekb_pool_size)
+    importer = VolumeImporter(barbican, cinder, Glance(keystone), conf.km.volume_timeout)
+    manager = KeyManager(barbican, cinder, pool)
+    return Module(rpc.TOPIC_KM, km.Endpoint(manager, importer, barbican, keystone.user_id), [pool])
+
+
+class _Starting:
+    """A part that is only started."""
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self._begin = begin
+
+    def start(self) -> None:
+        """Start it."""
+        self._begin()
+
+    def stop(self) -> None:
+        """Nothing is held."""
+
+
+class _Stopping:
+    """A part that is only stopped."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def start(self) -> None:
+        """Nothing is opened ahead."""
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._end()

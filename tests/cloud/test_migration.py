@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations that succeed, between two real clouds: the VM goes on where it stopped, and is an ordinary server."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from lab.guests import Count
+from tests.cloud.world import Side, World
+
+
+def _went_on(destination: Side, server: str, last: Count) -> Count:
+    """The same boot counts on, without having counted anything twice or left anything out."""
+    now = destination.manager.wait_for_count(server, last.count + 5)
+    first = destination.manager.first_counted(server)
+    assert first is not None
+    assert now.boot == first.boot == last.boot, "another boot: the guest was started, not continued"
+    # The console line at which A was stopped may have been cut in two.
+    assert last.count < first.count <= last.count + 2
+    # What the guest reads back from its disk is what it wrote there one moment before.
+    assert now.disk == now.count
+    return now
+
+
+def test_a_server_with_an_encrypted_volume_goes_over_and_counts_on(world: World, tmp_path: Path) -> None:
+    server = world.a.manager.boot("encrypted")
+    world.a.manager.wait_for_count(server, 10)
+    migration, landed = world.migrate(world.a, server)
+    last = world.a.manager.counted(server)
+
+    assert world.runnable((world.a, server), (world.b, landed)) == [(world.b.name, landed)]
+    console = world.b.manager.session.console(landed)
+    assert "earlier" not in console, "the guest booted at B"
+    first = world.b.manager.first_counted(landed)
+    assert first is not None and last is None, "Nova at A removed the console with the server"
+    now = world.b.manager.wait_for_count(landed, first.count + 5)
+    assert now.boot == first.boot and now.disk == now.count
+
+    shown = world.b.manager.show(landed)
+    assert shown is not None and shown["status"] == "ACTIVE" and not shown["locked"]
+    assert migration["downtime_ms"] > 0
+    _is_an_ordinary_server(world.b, landed, first.boot)
+
+
+def _is_an_ordinary_server(side: Side, server: str, boot: str) -> None:
+    guests = side.manager
+    guests.act(server, "pause")
+    guests.wait_for(server, "PAUSED")
+    guests.act(server, "unpause")
+    guests.wait_for(server, "ACTIVE")
+    guests.act(server, "suspend")
+    guests.wait_for(server, "SUSPENDED")
+    guests.act(server, "resume")
+    guests.wait_for(server, "ACTIVE")
+    counted = guests.counted(server)
+    assert counted is not None
+    assert guests.wait_for_count(server, counted.count + 3).boot == boot, "suspend and resume kept its memory"
+    guests.act(server, "reboot", {"type": "HARD"})
+    guests.wait_for(server, "ACTIVE")
+    console = side.session.console
+
+    def earlier() -> str | None:
+        line = next((one for one in console(server).splitlines() if "sv2m-guest earlier:" in one), None)
+        return line
+
+    from lab.guests import until
+
+    assert boot in until(earlier, "the guest boots from its disk at B"), "its disk came over"
+
+
+def test_an_unencrypted_server_goes_over(world: World) -> None:
+    server = world.a.manager.boot("plain-local", volume_type=None)
+    before = world.a.manager.wait_for_count(server, 10)
+    _, landed = world.migrate(world.a, server)
+    first = world.b.manager.first_counted(landed)
+    assert first is not None and first.boot == before.boot and first.count > before.count
+    assert world.runnable((world.a, server), (world.b, landed)) == [(world.b.name, landed)]
+
+
+def test_an_unencrypted_volume_goes_over(world: World) -> None:
+    server = world.a.manager.boot("plain-volume", volume_type="plain")
+    before = world.a.manager.wait_for_count(server, 10)
+    _, landed = world.migrate(world.a, server)
+    first = world.b.manager.first_counted(landed)
+    assert first is not None and first.boot == before.boot and first.count > before.count
+
+
+def test_a_paused_server_goes_over_exactly_where_it_stopped(world: World) -> None:
+    server = world.a.manager.boot("paused")
+    world.a.manager.wait_for_count(server, 10)
+    world.a.manager.act(server, "pause")
+    world.a.manager.wait_for(server, "PAUSED")
+    last = world.a.manager.counted(server)
+    assert last is not None
+    _, landed = world.migrate(world.a, server)
+    _went_on(world.b, landed, last)
+
+
+def test_there_and_back_again(world: World) -> None:
+    server = world.a.manager.boot("traveller")
+    before = world.a.manager.wait_for_count(server, 10)
+    _, landed = world.migrate(world.a, server)
+    world.b.manager.wait_for_count(landed, before.count + 5)
+    _, home = world.migrate(world.b, landed)
+    now = world.a.manager.wait_for_count(home, before.count + 15)
+    assert now.boot == before.boot
+    assert world.runnable((world.b, landed), (world.a, home)) == [(world.a.name, home)]
+
+
+def test_the_evidence_is_checked_by_xmlsec1_and_openssl_alone(world: World, tmp_path: Path) -> None:
+    server = world.a.manager.boot("evident", volume_type=None)
+    migration, _ = world.migrate(world.a, server)
+    for side in (world.a, world.b):
+        folder = tmp_path / side.name
+        saved = side.session.run(
+            ["openstack", "secure", "migration", "evidence", "save", migration["id"], "--directory", str(folder)]
+        )
+        assert saved.returncode == 0
+        for document in sorted(folder.rglob("*-Release.xml")) + sorted(folder.rglob("*-Receipt.xml")):
+            checked = subprocess.run(
+                ["sh", "-c", f"cd {folder} && sh ./verify.sh"], capture_output=True, text=True, check=False
+            )
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+            altered = document.read_bytes().replace(migration["id"].encode(), b"0" * 36)
+            document.write_bytes(altered)
+            checked = subprocess.run(
+                ["sh", "-c", f"cd {folder} && sh ./verify.sh"], capture_output=True, text=True, check=False
+            )
+            assert checked.returncode != 0, "a changed document convinced xmlsec1"
+            break
+    assert zipfile.is_zipfile(BytesIO(b"")) is False

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the stories of this directory are told with: two clouds, their operators, and how to look at everything."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lab.guests import Guests, TimedOutError, until
+from lab.rest import ApiError, Client
+from lab.session import LabSession
+
+FINAL = {"completed", "refused", "failed", "aborted"}
+
+
+class Side:
+    """One cloud, with its operator, its project manager and its auditor."""
+
+    def __init__(self, lab: LabSession, name: str) -> None:
+        self.session = lab.cloud(name)
+        self.name = self.session.cloud.full_name
+        self.manager = Guests(self.session, "mona", "research")
+        self.admin = Guests(self.session, "admin", "admin")
+        self.before = self.inventory()
+
+    def migrations(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.admin.call("GET", "sv2m-api", "/migrations")["migrations"]
+        return found
+
+    def migration(self, identifier: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.admin.call("GET", "sv2m-api", f"/migrations/{identifier}")["migration"]
+        return found
+
+    def inventory(self) -> dict[str, set[str]]:
+        """Everything that a migration could leave behind, by kind; history and logs are not among it."""
+        admin, cloud = self.admin, self.session.cloud
+        with self.session.in_network():
+            service = Client(cloud, "sv2m", "service")
+            secrets = service.call("GET", "barbican", "/secrets?limit=100")["secrets"]
+        providers = admin.call("GET", "placement", "/resource_providers")["resource_providers"]
+        allocations: set[str] = set()
+        for provider in providers:
+            path = f"/resource_providers/{provider['uuid']}/allocations"
+            allocations |= set(admin.call("GET", "placement", path)["allocations"])
+        agent = cloud.directory / "sv2m" / "agent"
+        kept = {"SV2M CSR", "evidence"}
+        return {
+            "servers": _ids(admin.call("GET", "nova-api", "/servers?all_tenants=1")["servers"]),
+            "volumes": _ids(admin.call("GET", "cinder-api", "/volumes?all_tenants=1")["volumes"]),
+            "ports": _ids(admin.call("GET", "neutron", "/ports")["ports"]),
+            "images": _ids(admin.call("GET", "glance", "/images")["images"]),
+            "allocations": allocations,
+            "session secrets": {
+                secret["secret_ref"]
+                for secret in secrets
+                if "ekb" not in (secret["name"] or "").lower() and not any(word in (secret["name"] or "") for word in kept)
+            },
+            "agent files": {str(path.relative_to(agent)) for path in agent.rglob("*") if not path.is_dir()},
+            "domains": set(self.session.run(["virsh", "list", "--all", "--uuid"]).stdout.split()),
+            "libvirt secrets": set(self.session.run(["virsh", "secret-list"]).stdout.split("\n")[2:]) - {""},
+            "qemu-nbd": self._commands("qemu-nbd"),
+        }
+
+    def _commands(self, program: str) -> set[str]:
+        here = Path(f"/proc/{self.session.process('libvirtd').pid}/ns/net").readlink()  # type: ignore[union-attr]
+        found = set()
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if process.name.isdigit() and (process / "comm").read_text().strip() == program:
+                    if (process / "ns" / "net").readlink() == here:
+                        found.add(process.name)
+        return found
+
+    def kill(self, service: str) -> None:
+        """SIGKILL a service, at once."""
+        process = self.session.process(service)
+        assert process is not None, f"{service} does not run"
+        process.signal(signal.SIGKILL)
+        until(lambda: None if process.alive() else True, f"{service} is dead")
+
+    def start(self, service: str) -> None:
+        """Start it again, as an init system would."""
+        if self.session.process(service) is None:
+            self.session.start(service)
+
+
+class World:
+    """Both clouds."""
+
+    def __init__(self, lab: LabSession) -> None:
+        self.lab = lab
+        self.a = Side(lab, "a")
+        self.b = Side(lab, "b")
+
+    def other(self, side: Side) -> Side:
+        return self.b if side is self.a else self.a
+
+    def request(self, source: Side, server: str, *, by: Guests | None = None) -> str:
+        """Ask for a migration, as the project's manager unless said otherwise; the migration's id."""
+        wanted = {"migration": {"server_id": server, "destination": self.other(source).name}}
+        made: str = (by or source.manager).call("POST", "sv2m-api", "/migrations", wanted)["migration"]["id"]
+        return made
+
+    def finished(self, side: Side, migration: str) -> dict[str, Any]:
+        """Wait until the migration is over on one side, and return it."""
+
+        def look() -> dict[str, Any] | None:
+            found = side.migration(migration)
+            return found if found["status"] in FINAL else None
+
+        try:
+            return until(look, f"migration {migration} is over at {side.name}", 420)
+        except TimedOutError as error:
+            raise TimedOutError(f"{error}; it is {side.migration(migration)}") from None
+
+    def reaches(self, side: Side, migration: str, *phases: str) -> dict[str, Any]:
+        """Wait until the migration is in one of these phases; fail when it is over without."""
+
+        def look() -> dict[str, Any] | None:
+            found = side.migration(migration)
+            assert found["phase"] in phases or found["status"] not in FINAL, found
+            return found if found["phase"] in phases else None
+
+        return until(look, f"migration {migration} is in {phases} at {side.name}", pause=0.02)
+
+    def migrate(self, source: Side, server: str) -> tuple[dict[str, Any], str]:
+        """A whole migration that succeeds: how the source shows it, and the server's id at the destination."""
+        migration = self.request(source, server)
+        done = self.finished(source, migration)
+        assert done["status"] == "completed", done
+        landed = self.finished(self.other(source), migration)
+        assert landed["status"] == "completed", landed
+        return done, landed["server_id"]
+
+    def runnable(self, *servers: tuple[Side, str]) -> list[tuple[str, str]]:
+        """Which of these servers could run: those that Nova shows as active, paused or suspended."""
+        found = []
+        for side, server in servers:
+            shown = side.admin.show(server)
+            if shown is not None and shown["status"] in ("ACTIVE", "PAUSED", "SUSPENDED"):
+                found.append((side.name, server))
+        return found
+
+    def tidy(self) -> None:
+        """Delete the servers and volumes that the test's users have; start what a test has killed."""
+        for side in (self.a, self.b):
+            for service in ("sv2m-engine", "sv2m-agent", "sv2m-gateway", "sv2m-api"):
+                side.start(service)
+        for side in (self.a, self.b):
+            for migration in side.migrations():
+                if migration["status"] not in FINAL:
+                    self.finished(side, migration["id"])
+            for server in side.admin.call("GET", "nova-api", "/servers?all_tenants=1")["servers"]:
+                with contextlib.suppress(ApiError):
+                    side.admin.act(server["id"], "unlock")
+                side.admin.delete(server["id"])
+
+    def leftovers(self) -> list[str]:
+        """What is there now and was not before the first test."""
+        found: list[str] = []
+
+        def look() -> bool | None:
+            found.clear()
+            found.extend(self._leftovers())
+            return None if found else True
+
+        with contextlib.suppress(TimedOutError):
+            # Nova and Placement tidy up a moment after they have answered.
+            until(look, "nothing is left", 60, pause=1.0)
+        return found
+
+    def _leftovers(self) -> Iterator[str]:
+        for side in (self.a, self.b):
+            for kind, now in side.inventory().items():
+                yield from (f"{side.name}: {kind}: {one}" for one in sorted(now - side.before[kind]))
+
+
+def _ids(listed: list[dict[str, Any]]) -> set[str]:
+    return {one["id"] for one in listed}
