@@ -18,6 +18,7 @@ from oslo_config import cfg
 from sv2m import conf as sv2m_conf
 from sv2m import errors
 from sv2m.cmd import program
+from sv2m.cmd.certificates import enrolment
 from sv2m.cmm import commands
 from sv2m.db import engine, sync
 
@@ -42,7 +43,7 @@ def _add_parsers(subparsers: Any) -> None:
     database.required = True
     database.add_parser("sync", help="Bring it up to date.").set_defaults(func=db_sync)
     database.add_parser("version", help="Say which it is.").set_defaults(func=db_version)
-    commands.add_parsers(subparsers)
+    commands.add_parsers(subparsers, enrolment)
 
 
 def main(argv: list[str] | None = None) -> int:

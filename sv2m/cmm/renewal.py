@@ -72,7 +72,7 @@ class Renewal:
                 renewed = True
             else:
                 LOG.warning(
-                    "Certificate %s ends on %s and [cmm] est_url is not set: run sv2m-manage certificate request",
+                    "Certificate %s ends on %s and no est_url is set: run sv2m-manage certificate request",
                     active.serial,
                     active.not_after,
                 )

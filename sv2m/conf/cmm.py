@@ -29,8 +29,7 @@ OPTS = [
     cfg.ListOpt(
         "crl_url",
         default=[],
-        help="Where the revocation lists of the agreements' CAs are; fetched from here whatever a certificate "
-        "says.",
+        help="Where the agreements' CAs have their revocation lists; fetched whatever certificates say.",
     ),
     cfg.ListOpt(
         "crl_hosts",

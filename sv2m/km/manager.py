@@ -20,9 +20,6 @@ from sv2m.protocol import encryption, plan, segments
 
 LOG = log.getLogger(__name__)
 
-#: Stream and index under which the trailer's signature is sealed: stream 0 carries nothing else.
-SIGNATURE_STREAM = 0
-_TAG_AND_IV = 28
 #: EIK names have at most two digits.
 _MOST_EIKS = 100
 
@@ -139,30 +136,17 @@ class KeyManager:
         return stored[0], stored[1:]
 
     def seal_signature(self, vmk_ref: str, signature: bytes) -> bytes:
-        """Encrypt the trailer's signature under VMK.
-
-        IV = stream 0, index 0: unique, because the VMK is this attempt's own and seals one signature only.
-        """
+        """Encrypt the trailer's signature under VMK; see :func:`sv2m.protocol.segments.seal_signature`."""
         with wiped(self._keys.read(vmk_ref)) as vmk:
-            out = bytearray(len(signature) + _TAG_AND_IV)
-            length, _ = segments.Sealer(bytes(vmk)).seal(
-                SIGNATURE_STREAM, 0, memoryview(signature), memoryview(out)
-            )
-            return bytes(out[:length])
+            return segments.seal_signature(vmk, signature)
 
     def open_signature(self, vmk_ref: str, sealed: bytes) -> bytes:
         """Decrypt the trailer's signature.
 
         :raises sv2m.errors.IntegrityError: it was not sealed under this VMK, or was changed.
         """
-        if len(sealed) < _TAG_AND_IV:
-            raise errors.IntegrityError("the trailer's signature is shorter than its own tag")
         with wiped(self._keys.read(vmk_ref)) as vmk:
-            out = bytearray(len(sealed) - _TAG_AND_IV)
-            length, _ = segments.Opener(bytes(vmk)).open(
-                SIGNATURE_STREAM, 0, memoryview(sealed), memoryview(out)
-            )
-            return bytes(out[:length])
+            return segments.open_signature(vmk, sealed)
 
     def destroy(self, refs: Iterable[str]) -> list[str]:
         """Delete keys; those that are gone already are fine.

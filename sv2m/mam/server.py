@@ -14,7 +14,7 @@ import oslo_messaging
 
 from sv2m import errors
 from sv2m.mam.keyring import Keyring
-from sv2m.protocol import signature, wire
+from sv2m.protocol import signature
 
 #: R_A and R_B: 256 bits, single use.
 NONCE_BYTES = 32
@@ -30,13 +30,11 @@ class Endpoint:
 
     @oslo_messaging.expose
     def sign(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
-        """``{"document_b64", "digest_b64"}``: the message signed, and the digest by which later ones name it."""
+        """``{"document_b64", "digest_b64"}``: the signed message, and the digest that later ones quote."""
         document = base64.b64decode(document_b64)
         with self._keyring.signing(context) as (private_key, chain):
             signed = signature.sign(document, private_key, chain)
-        # Verified like a peer's: a key that does not belong to the certificate is found here, not over there.
-        verified = signature.verify(signed, wire.peek(signed).kind, chain[0])
-        return {"document_b64": _b64(signed), "digest_b64": _b64(verified.digest)}
+        return {"document_b64": _b64(signed), "digest_b64": _b64(signature.digest(signed))}
 
     @oslo_messaging.expose
     def verify(
