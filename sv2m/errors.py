@@ -28,6 +28,8 @@ class SV2MError(Exception):
     :param remedy: what to do next; the class has a default.
     """
 
+    #: Whose fault: local, peer, host, policy, or internal for a bug of SV2M.
+    fault = "internal"
     code = "internal-error"
     remedy = "Look into the log of the service that raised it, and report it with the request id."
     http_status = 500
@@ -53,6 +55,7 @@ class SV2MError(Exception):
 class LocalError(SV2MError):
     """The caller, operator or configuration of this cloud asked for something that cannot be."""
 
+    fault = "local"
     code = "bad-request"
     remedy = "Correct the request and try again."
     http_status = 400
@@ -109,6 +112,7 @@ class ServerNotMovable(LocalError):
 class PeerError(SV2MError):
     """The other cloud sent something wrong, or did not answer."""
 
+    fault = "peer"
     code = "peer-error"
     remedy = "Tell the peer's operators the message and the migration id."
     http_status = 502
@@ -170,6 +174,7 @@ class RefusedByPeer(PeerError):
 class HostError(SV2MError):
     """A service or host of this cloud failed: Nova, Barbican, Placement, Cinder, libvirt, QEMU, the database."""
 
+    fault = "host"
     code = "host-error"
     remedy = "Look at the service named in the message; the migration was undone or will go on when it is back."
     http_status = 503
@@ -203,6 +208,7 @@ class AgentLost(HostError):
 class PolicyError(SV2MError):
     """A rule says no; the message names the rule."""
 
+    fault = "policy"
     code = "forbidden"
     remedy = "Ask whoever keeps the rule named in the message."
     http_status = 403

@@ -105,7 +105,7 @@ def build_km(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Modul
     """The key manager."""
     keystone = Keystone(conf)
     barbican, cinder = Barbican(keystone), Cinder(keystone)
-    pool = Pool(encryption.make_recipient_key, conf.km.ekb_pool_size)
+    pool = Pool(encryption.new_ephemeral_key, conf.km.ekb_pool_size)
     importer = VolumeImporter(barbican, cinder, Glance(keystone), conf.km.volume_timeout)
     manager = KeyManager(barbican, cinder, pool)
     return Module(rpc.TOPIC_KM, km.Endpoint(manager, importer, barbican, keystone.user_id), [pool])

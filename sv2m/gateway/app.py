@@ -101,19 +101,8 @@ class Gateway:
     def _error(
         self, start_response: StartResponse, error: errors.SV2MError, status: HTTPStatus | None
     ) -> Iterable[bytes]:
-        fault = next(
-            (base for base in ("local", "peer", "host", "policy") if isinstance(error, _BRANCHES[base])), "internal"
-        )
-        body = {"error": {"code": error.code, "message": error.message, "remedy": error.remedy, "fault": fault}}
+        body = {"error": {"code": error.code, "message": error.message, "remedy": error.remedy, "fault": error.fault}}
         # From the peer's side a PeerError is a bad request: it is the one who reads this.
         bad_request = isinstance(error, errors.PeerError)
         status = status or (HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus(error.http_status))
         return self._reply(start_response, status, json.dumps(body).encode(), "application/json")
-
-
-_BRANCHES = {
-    "local": errors.LocalError,
-    "peer": errors.PeerError,
-    "host": errors.HostError,
-    "policy": errors.PolicyError,
-}
