@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sv2m-agent``: EDM on a compute host."""
+
+from __future__ import annotations
+
+import sys
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log
+
+from sv2m import rpc
+from sv2m.agent.service import Agent
+from sv2m.clients.barbican import Barbican
+from sv2m.clients.keystone import Keystone
+from sv2m.cmd import program
+from sv2m.edm.server import Endpoint
+
+LOG = log.getLogger(__name__)
+
+
+class Host:
+    """The agent and its RPC server."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._agent: Agent | None = None
+        self._transport: oslo_messaging.Transport | None = None
+        self._server: oslo_messaging.RPCServer | None = None
+
+    def start(self) -> None:
+        """Take up what an earlier process left, then listen."""
+        self._agent = Agent(self._conf, Barbican(Keystone(self._conf)))
+        self._agent.start()
+        self._transport = rpc.transport(self._conf)
+        self._server = rpc.server(self._transport, rpc.TOPIC_EDM, self._conf.host, [Endpoint(self._agent.jobs)])
+        self._server.start()
+        LOG.info("Agent is ready")
+
+    def stop(self) -> None:
+        """Answer nothing new; undo what cannot outlive this process."""
+        if self._server is not None:
+            self._server.stop()
+        if self._agent is not None:
+            self._agent.stop()
+        if self._server is not None:
+            self._server.wait()
+        if self._transport is not None:
+            self._transport.cleanup()
+
+
+def main() -> int:
+    """Run the agent until told to stop."""
+    conf = program.configure()
+    program.require(conf, "host", "agent.state_path")
+    return program.run(conf, [Host(conf)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
