@@ -8,7 +8,7 @@ another thread; after that only ``undo`` may be called.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,16 +26,15 @@ class Extent:
 class Description:
     """A server on this host.
 
-    :param needs: the part of the VM descriptor that the hypervisor knows (a plain dict).
+    :param needs: the part of the VM descriptor that the hypervisor knows (a plain dict);
+        each disk has its ``serial`` beside it, which is the volume id for a disk of Cinder.
     :param power: ``running`` or ``paused``.
     :param memory_bytes: guest RAM, in bytes: about what a memory stream can have at most.
-    :param volumes: per disk its serial, which is the volume id for a disk of Cinder, '' otherwise.
     """
 
     needs: dict[str, Any]
     power: str
     memory_bytes: int
-    volumes: tuple[str, ...] = field(default=())
 
 
 class SourceDisk(Protocol):
@@ -134,6 +133,9 @@ class Landing(Protocol):
 
     def finish_restore(self) -> None:
         """The stream is complete and verified: the domain is restored and paused when this returns."""
+
+    def check_restored(self) -> None:
+        """:raises HypervisorError: the restored guest is gone for good; no other failure has this class."""
 
     def resume(self) -> None:
         """Let the restored guest run; nothing to do if it does. :raises Conflict: it is not the restored guest."""

@@ -21,7 +21,9 @@ OPTS = [
         "unix socket may have 107 characters. Nothing of a VM is ever stored here.",
     ),
     cfg.HostAddressOpt(
-        "data_listen_address", default="0.0.0.0", help="Address on which segments from peer clouds are accepted."  # noqa: S104
+        "data_listen_address",
+        default="0.0.0.0",
+        help="Address on which segments from peer clouds are accepted.",  # noqa: S104
     ),
     cfg.HostAddressOpt(
         "data_endpoint_host",
@@ -35,7 +37,9 @@ OPTS = [
         help="Data connections that the endpoint holds at once, with those that have not shown a ticket yet. "
         "One more is closed at once.",
     ),
-    cfg.IntOpt("hello_timeout", default=10, min=1, help="Seconds that a new data connection has to show its ticket."),
+    cfg.IntOpt(
+        "hello_timeout", default=10, min=1, help="Seconds that a new data connection has to show its ticket."
+    ),
     cfg.IntOpt(
         "stall_timeout",
         default=60,

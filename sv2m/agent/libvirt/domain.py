@@ -16,7 +16,19 @@ from typing import Any
 _STATELESS = frozenset({"emulator", "graphics", "audio", "console", "disk", "interface"})
 #: Devices whose state QEMU carries and that SV2M has seen move.
 _CARRIED = frozenset(
-    {"controller", "input", "video", "serial", "parallel", "channel", "rng", "watchdog", "memballoon", "panic", "sound"}
+    {
+        "controller",
+        "input",
+        "video",
+        "serial",
+        "parallel",
+        "channel",
+        "rng",
+        "watchdog",
+        "memballoon",
+        "panic",
+        "sound",
+    }
 )
 _WHY_NOT = {
     "hostdev": "a host device (PCI or USB passthrough, vGPU)",
@@ -32,7 +44,16 @@ _WHY_NOT = {
     "lease": "a lock manager's lease",
 }
 _NIC_TYPES = frozenset({"bridge", "ethernet", "network", "user"})
-_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1024, "M": 1024, "GiB": 1024**2, "G": 1024**2}
+_KIB = {
+    "b": 1 / 1024,
+    "bytes": 1 / 1024,
+    "KiB": 1,
+    "k": 1,
+    "MiB": 1024,
+    "M": 1024,
+    "GiB": 1024**2,
+    "G": 1024**2,
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +160,11 @@ def _disks(root: ET.Element, refusals: list[str]) -> Iterator[DomainDisk]:
             refusals.append(f"disk {name} on bus {bus}, not virtio")
         for mark in ("readonly", "shareable", "transient", "mirror"):
             if disk.find(mark) is not None:
-                refusals.append(f"disk {name}, which is {mark} or has a {mark}" if mark == "mirror" else f"disk {name}, which is {mark}")
+                refusals.append(
+                    f"disk {name}, which is {mark} or has a {mark}"
+                    if mark == "mirror"
+                    else f"disk {name}, which is {mark}"
+                )
         if kind not in ("file", "block", "volume"):
             refusals.append(f"disk {name} on {kind} storage")
         if source is None:

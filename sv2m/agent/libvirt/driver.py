@@ -57,7 +57,6 @@ class LibvirtHypervisor:
             needs=_needs(found, devices),
             power=power,
             memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
-            volumes=tuple(disk.serial for disk in found.disks),
         )
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> LibvirtSource:
@@ -93,6 +92,8 @@ def _needs(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> dict[str, 
                 "size": devices[disk.alias]["image"]["virtual-size"],
                 "encrypted": disk.encrypted,
                 "boot": disk.index == 0,
+                # Not part of the descriptor: the volume's id, by which its encryption is found in Cinder.
+                "serial": disk.serial,
             }
             for disk in found.disks
         ],

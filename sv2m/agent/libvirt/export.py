@@ -73,4 +73,6 @@ def remove_leftovers(domain: Any, tag: str) -> None:
     for node in monitor.command(domain, "query-named-block-nodes", flat=True):
         for bitmap in node.get("dirty-bitmaps", ()):
             if bitmap.get("name", "").startswith(tag):
-                monitor.command(domain, "block-dirty-bitmap-remove", node=node["node-name"], name=bitmap["name"])
+                monitor.command(
+                    domain, "block-dirty-bitmap-remove", node=node["node-name"], name=bitmap["name"]
+                )

@@ -24,10 +24,12 @@ from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.domain import DomainDisk, DomainFacts, facts
 from sv2m.agent.libvirt.fifo import FifoWriter
 from sv2m.agent.libvirt.qemunbd import NbdDisk, kill_leftovers
-from sv2m.errors import Conflict, HypervisorError, NotFound
+from sv2m.errors import Conflict, HypervisorError, NotFound, ServiceUnavailable
 
 LOG = log.getLogger(__name__)
 
+#: Code of the error that says so for good.
+GONE = "restored-guest-gone"
 ET.register_namespace("nova", "http://openstack.org/xmlns/libvirt/nova/1.1")
 
 
@@ -61,7 +63,9 @@ class LibvirtLanding:
         """See the port."""
         domain = self._domain
         if domain.isActive() or not domain.hasManagedSaveImage(0):
-            raise Conflict(f"the placeholder {self._server_id} is not suspended", code="placeholder-not-suspended")
+            raise Conflict(
+                f"the placeholder {self._server_id} is not suspended", code="placeholder-not-suspended"
+            )
         xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
         self._facts = facts(xml)
         compare(needs, self._facts)
@@ -96,7 +100,9 @@ class LibvirtLanding:
     def start_restore(self) -> None:
         """See the port. QEMU starts as soon as libvirt has read the header."""
         self._fifo.make()
-        self._restore = threading.Thread(target=self._run_restore, name=f"restore-{self._server_id}", daemon=True)
+        self._restore = threading.Thread(
+            target=self._run_restore, name=f"restore-{self._server_id}", daemon=True
+        )
         self._restore.start()
         self._fifo.open(self._timeout)
         self._fifo.write(memoryview(saveimage.header(self._xml)))
@@ -110,9 +116,13 @@ class LibvirtLanding:
         self._fifo.close()
         if self._restore is None:
             raise HypervisorError("nothing was restored")
-        self._restore.join(self._timeout)
-        if not self._ended:
-            raise HypervisorError("QEMU did not finish the restore in time")
+        deadline = time.monotonic() + self._timeout
+        while self._restore.is_alive():
+            self._restore.join(0.2)
+            if self._cancelled.is_set():
+                raise HypervisorError("the restore was cancelled", code="aborted")
+            if time.monotonic() > deadline:
+                raise HypervisorError("QEMU did not finish the restore in time")
         if self._error is not None:
             raise HypervisorError(f"the restore failed: {self._error}")
         domain = self._domain
@@ -120,23 +130,34 @@ class LibvirtLanding:
             raise HypervisorError("the restored domain is not paused")
         self._note(id=domain.ID())
 
-    def resume(self) -> None:
-        """See the port."""
-        gone = Conflict(f"the restored guest of server {self._server_id} is gone", code="restored-guest-gone")
+    def check_restored(self) -> None:
+        """See the port. Whoever hears that the guest is gone lets A's copy run: doubt is another error."""
         try:
             domain = self._domain
-            if not domain.isActive() or domain.ID() != self._notes.get("id"):
-                raise gone
-            state, reason = domain.state()
-            if state == libvirt.VIR_DOMAIN_RUNNING and reason != libvirt.VIR_DOMAIN_RUNNING_BOOTED:
-                return
-            if state != libvirt.VIR_DOMAIN_PAUSED:
-                raise gone
-            domain.resume()
-        except NotFound as error:
-            raise gone from error
+            same = bool(domain.isActive()) and domain.ID() == self._notes.get("id")
+            state, reason = domain.state() if same else (None, None)
+        except NotFound:
+            same, state, reason = False, None, None
+        except (HypervisorError, libvirt.libvirtError) as error:
+            raise ServiceUnavailable(
+                f"libvirt cannot be asked for server {self._server_id}: {error}"
+            ) from error
+        paused = state == libvirt.VIR_DOMAIN_PAUSED
+        runs = state == libvirt.VIR_DOMAIN_RUNNING and reason != libvirt.VIR_DOMAIN_RUNNING_BOOTED
+        if not same or not (paused or runs):
+            raise HypervisorError(f"the restored guest of server {self._server_id} is gone", code=GONE)
+
+    def resume(self) -> None:
+        """See the port."""
+        self.check_restored()
+        try:
+            domain = self._domain
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()
         except libvirt.libvirtError as error:
-            raise HypervisorError(f"resuming server {self._server_id}: {error.get_error_message()}") from error
+            raise HypervisorError(
+                f"resuming server {self._server_id}: {error.get_error_message()}"
+            ) from error
 
     def cancel(self) -> None:
         """See the port."""
@@ -165,8 +186,13 @@ class LibvirtLanding:
             except NotFound:
                 pass  # Nova has deleted the placeholder: that is what was wanted
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
-                    raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
+                if error.get_error_code() not in (
+                    libvirt.VIR_ERR_OPERATION_INVALID,
+                    libvirt.VIR_ERR_NO_DOMAIN,
+                ):
+                    raise HypervisorError(
+                        f"ending the restored domain: {error.get_error_message()}"
+                    ) from error
             if self._restore is None:
                 return
             self._restore.join(0.2)

@@ -79,7 +79,13 @@ class MemoryPipe:
 
     def undo(self) -> None:
         """Cancel what is under way, and give QEMU back its bandwidth."""
-        if self._migrates and self._status() in ("setup", "active", "device", "pre-switchover", "wait-unplug"):
+        if self._migrates and self._status() in (
+            "setup",
+            "active",
+            "device",
+            "pre-switchover",
+            "wait-unplug",
+        ):
             monitor.command(self._domain, "migrate_cancel")
         self._migrates = False
         if self._reader >= 0:

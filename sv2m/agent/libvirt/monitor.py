@@ -13,7 +13,7 @@ import libvirt_qemu
 from sv2m.errors import HypervisorError
 
 
-def command(domain: Any, name: str, *, files: Sequence[int] = (), **arguments: Any) -> Any:
+def command(domain: Any, name: str, /, *, files: Sequence[int] = (), **arguments: Any) -> Any:
     """Run one QMP command on a running domain and return its ``return`` member.
 
     :param files: file descriptors that travel with the command (``getfd``); the caller still owns its copies.

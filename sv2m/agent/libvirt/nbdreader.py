@@ -56,7 +56,11 @@ class NbdReader:
             found: list[tuple[int, int]] = []
 
             def collect(
-                context: str, _start: int, entries: list[int], _error: Any, found: list[tuple[int, int]] = found
+                context: str,
+                _start: int,
+                entries: list[int],
+                _error: Any,
+                found: list[tuple[int, int]] = found,
             ) -> int:
                 if context == self._context:
                     found.extend(zip(entries[::2], entries[1::2], strict=True))

@@ -45,7 +45,14 @@ class NbdDisk:
     """
 
     def __init__(
-        self, index: int, path: str, kind: str, fmt: str, eik: bytearray | None, socket_path: Path, timeout: float
+        self,
+        index: int,
+        path: str,
+        kind: str,
+        fmt: str,
+        eik: bytearray | None,
+        socket_path: Path,
+        timeout: float,
     ) -> None:
         self.index = index
         self.size = 0
@@ -180,7 +187,9 @@ def kill_leftovers(workdir: Path) -> None:
             continue
         try:
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            if os.path.basename(arguments[0]) != b"qemu-nbd" or not any(a.startswith(wanted) for a in arguments):
+            if os.path.basename(arguments[0]) != b"qemu-nbd" or not any(
+                a.startswith(wanted) for a in arguments
+            ):
                 continue
             # A pidfd names the process that was read above; a reused pid could be anybody's.
             descriptor = os.pidfd_open(int(entry.name))

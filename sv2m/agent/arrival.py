@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What B does with verified plaintext: disk records become writes, then memory goes to the restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sv2m.agent.hypervisor import Landing, LandingDisk
+from sv2m.edm.spec import StreamSpec
+from sv2m.errors import Conflict, SV2MError
+from sv2m.protocol.manifest import Manifest
+from sv2m.protocol.plan import DISK
+from sv2m.protocol.records import Data, RecordReader
+
+
+class Arrival:
+    """The sink of a destination's session.
+
+    :param moved: told how many bytes were stored.
+    :param broken: told when the session is over because of an error.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[StreamSpec],
+        disks: Sequence[LandingDisk],
+        landing: Landing,
+        moved: Callable[[int], None],
+        broken: Callable[[SV2MError], None],
+    ) -> None:
+        by_index = {disk.index: disk for disk in disks}
+        planned = {stream.index: stream for stream in streams if stream.kind == DISK}
+        if set(by_index) != set(planned):
+            raise Conflict(f"the plan has disks {sorted(planned)}, the placeholder {sorted(by_index)}")
+        for index, stream in planned.items():
+            if by_index[index].size < stream.size:
+                raise Conflict(
+                    f"disk {index} has {stream.size} bytes at the source, {by_index[index].size} here",
+                    code="placeholder-differs",
+                    remedy="The destination's volume type must give volumes at least the source's size.",
+                )
+        self._disks = {
+            stream.id: (by_index[stream.index], RecordReader(stream.size)) for stream in planned.values()
+        }
+        self._landing = landing
+        self._moved = moved
+        self._broken = broken
+        self._memory_began = False
+        self.manifest = Manifest()
+        self.lengths = dict.fromkeys((stream.id for stream in streams), 0)
+
+    def consume(self, stream: int, index: int, plaintext: memoryview, digest: bytes) -> None:
+        """See Sink."""
+        self.manifest.add(stream, index, digest)
+        if stream in self._disks:
+            self._write(stream, plaintext)
+        else:
+            self._begin_memory()
+            self._landing.write_memory(plaintext)
+        self.lengths[stream] += len(plaintext)
+        self._moved(len(plaintext))
+
+    def failed(self, error: SV2MError) -> None:
+        """See Sink."""
+        self._broken(error)
+
+    def finish(self) -> None:
+        """:raises MalformedMessage: a disk's log ends in the middle. :raises Conflict: no memory came."""
+        for _, reader in self._disks.values():
+            reader.finish()
+        if not self._memory_began:
+            raise Conflict("no memory came")
+
+    def _write(self, stream: int, plaintext: memoryview) -> None:
+        if self._memory_began:
+            raise Conflict("disk data came after memory", code="out-of-order")
+        disk, reader = self._disks[stream]
+        for record in reader.feed(plaintext):
+            if isinstance(record, Data):
+                disk.write(record.offset, record.content)
+            else:
+                disk.zero(record.offset, record.length)
+
+    def _begin_memory(self) -> None:
+        if self._memory_began:
+            return
+        for _, reader in self._disks.values():
+            reader.finish()
+        self._memory_began = True
+        # QEMU locks the disks when it starts, and finds on them what it will find for ever: they come first.
+        self._landing.close_disks()
+        self._landing.start_restore()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between plaintext and segments. One buffer of plaintext per job, filled, sealed into the sender's window, reused."""
+
+from __future__ import annotations
+
+from sv2m.edm.ports import Total
+from sv2m.edm.spec import StreamSpec
+from sv2m.errors import ServerNotMovable
+from sv2m.protocol import records
+from sv2m.protocol.segments import Manifest, Sealer
+from sv2m.transfer.window import Window
+from sv2m.transfer.wire import Mark
+
+#: Bytes that are looked at together for being all zero.
+_GRAIN = 64 << 10
+_ZEROS = bytes(_GRAIN)
+
+
+class StreamWriter:
+    """Writes one stream. Writers of one job share ``plaintext``: each flushes before another writes.
+
+    :param plaintext: at least as large as the largest segment of the plan.
+    """
+
+    def __init__(
+        self, spec: StreamSpec, sealer: Sealer, window: Window, manifest: Manifest, plaintext: bytearray
+    ) -> None:
+        self._spec = spec
+        self._sealer = sealer
+        self._window = window
+        self._manifest = manifest
+        self._plaintext = memoryview(plaintext)[: spec.segment_size]
+        self._filled = 0
+        self._index = 0
+        self.length = 0
+
+    @property
+    def total(self) -> Total:
+        """What the stream has so far."""
+        return Total(self._spec.id, self._index, self.length)
+
+    @property
+    def left(self) -> int:
+        """Bytes that the plan still allows."""
+        return self._spec.limit - self.length - self._filled
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be put; say how many by :meth:`advance`."""
+        return self._plaintext[self._filled :]
+
+    def advance(self, count: int) -> None:
+        """``count`` bytes were put into :meth:`room`."""
+        self._filled += count
+        if self._filled == len(self._plaintext):
+            self.flush()
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Append bytes."""
+        view = memoryview(data)
+        while view:
+            room = self.room()
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            self.advance(count)
+            view = view[count:]
+
+    def flush(self) -> None:
+        """Seal what there is as a segment, shorter than others if need be. Empty segments do not exist.
+
+        Every (stream, index) is sealed here and once only: the index grows before anything can go wrong.
+        """
+        if not self._filled:
+            return
+        if self.length + self._filled > self._spec.limit:
+            raise ServerNotMovable(
+                f"stream {self._spec.id} would need more than the planned {self._spec.limit} bytes",
+                remedy="The server writes to its disks faster than they can be sent; try again when it is calmer.",
+            )
+        index, self._index = self._index, self._index + 1
+        room = self._window.buffer()
+        plain = self._plaintext[: self._filled]
+        length, digest = self._sealer.seal(self._spec.id, index, plain, memoryview(room))
+        self._manifest.add(self._spec.id, index, digest)
+        self._window.submit(Mark(self._spec.id, index), length)
+        self.length += self._filled
+        self._filled = 0
+
+
+class RecordWriter:
+    """Writes a disk's stream: records of data and of zeros."""
+
+    def __init__(self, writer: StreamWriter) -> None:
+        self.stream = writer
+
+    def zero(self, offset: int, length: int) -> None:
+        """A run that reads as zeros."""
+        self.stream.write(records.zero_record(offset, length))
+
+    def data(self, offset: int, data: memoryview) -> None:
+        """A run of bytes; what of it is zero, in grains of 64 KiB, travels as such."""
+        start = 0
+        while start < len(data):
+            zero = _is_zero(data, start)
+            end = start + _GRAIN
+            while end < len(data) and _is_zero(data, end) == zero:
+                end += _GRAIN
+            end = min(end, len(data))
+            if zero:
+                self.zero(offset + start, end - start)
+            else:
+                self.stream.write(records.data_header(offset + start, end - start))
+                self.stream.write(data[start:end])
+            start = end
+
+
+def _is_zero(data: memoryview, start: int) -> bool:
+    grain = data[start : start + _GRAIN]
+    # The first byte spares most of the copies that the fast comparison needs.
+    return not grain[0] and grain.tobytes() == _ZEROS[: len(grain)]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RPC client of EDM: every call names the compute host whose agent is meant. Version history: 1.0 first version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import oslo_messaging
+
+from sv2m import rpc
+from sv2m.errors import AgentLost
+
+#: Seconds for calls in which QEMU starts, or ends a restore.
+SLOW_TIMEOUT = 300.0
+
+
+class Client:
+    """Typed calls; the answers are described at :class:`sv2m.edm.server.Endpoint`.
+
+    :raises AgentLost: the host's agent does not answer, from every method.
+    """
+
+    VERSION = "1.0"
+
+    def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
+        self._client = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout)
+        self._slow = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=SLOW_TIMEOUT)
+
+    def describe(self, context: dict[str, Any], host: str, server_id: str) -> dict[str, Any]:
+        """What the hypervisor knows of a server."""
+        return self._dict(context, host, "describe", server_id=server_id)
+
+    def endpoint(self, context: dict[str, Any], host: str) -> dict[str, Any]:
+        """Host and port of the data endpoint."""
+        return self._dict(context, host, "endpoint")
+
+    def start_source(
+        self, context: dict[str, Any], host: str, migration_id: str, job: dict[str, Any]
+    ) -> None:
+        """Begin to send."""
+        self._call(context, host, "start_source", migration_id=migration_id, job=job)
+
+    def stop_and_finish(self, context: dict[str, Any], host: str, migration_id: str) -> None:
+        """The server is paused: send the rest."""
+        self._call(context, host, "stop_and_finish", migration_id=migration_id)
+
+    def manifest(self, context: dict[str, Any], host: str, migration_id: str) -> dict[str, Any]:
+        """Manifest and totals of a sealed source."""
+        return self._dict(context, host, "manifest", migration_id=migration_id)
+
+    def check_unchanged(self, context: dict[str, Any], host: str, migration_id: str) -> None:
+        """The guest has not run since its state was sealed."""
+        self._call(context, host, "check_unchanged", migration_id=migration_id)
+
+    def start_destination(
+        self, context: dict[str, Any], host: str, migration_id: str, job: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Make the placeholder ready."""
+        return self._dict(context, host, "start_destination", slow=True, migration_id=migration_id, job=job)
+
+    def complete(  # noqa: PLR0917  (an RPC method has the arguments that it has)
+        self,
+        context: dict[str, Any],
+        host: str,
+        migration_id: str,
+        manifest_b64: str,
+        streams: list[dict[str, int]],
+    ) -> None:
+        """Compare with what A signed, and finish the restore."""
+        self._call(
+            context,
+            host,
+            "complete",
+            slow=True,
+            migration_id=migration_id,
+            manifest_b64=manifest_b64,
+            streams=streams,
+        )
+
+    def check_restored(self, context: dict[str, Any], host: str, migration_id: str, server_id: str) -> None:
+        """The restored guest is there."""
+        self._call(context, host, "check_restored", migration_id=migration_id, server_id=server_id)
+
+    def resume(self, context: dict[str, Any], host: str, migration_id: str, server_id: str) -> None:
+        """Let the restored guest run."""
+        self._call(context, host, "resume", migration_id=migration_id, server_id=server_id)
+
+    def status(self, context: dict[str, Any], host: str, migration_id: str) -> dict[str, Any]:
+        """Where the job is."""
+        return self._dict(context, host, "status", migration_id=migration_id)
+
+    def wait(
+        self, context: dict[str, Any], host: str, migration_id: str, seq: int, timeout: float
+    ) -> dict[str, Any]:
+        """Where the job is, as soon as that is news."""
+        return self._dict(context, host, "wait", migration_id=migration_id, seq=seq, timeout=timeout)
+
+    def abort(self, context: dict[str, Any], host: str, migration_id: str) -> None:
+        """Undo everything on that host."""
+        self._call(context, host, "abort", slow=True, migration_id=migration_id)
+
+    def forget(self, context: dict[str, Any], host: str, migration_id: str) -> None:
+        """Remove the bookkeeping."""
+        self._call(context, host, "forget", slow=True, migration_id=migration_id)
+
+    def _dict(
+        self, context: dict[str, Any], host: str, method: str, *, slow: bool = False, **arguments: Any
+    ) -> dict[str, Any]:
+        return dict(self._call(context, host, method, slow=slow, **arguments))
+
+    def _call(
+        self, context: dict[str, Any], host: str, method: str, *, slow: bool = False, **arguments: Any
+    ) -> Any:
+        client = (self._slow if slow else self._client).prepare(server=host)
+        try:
+            return client.call(context, method, **arguments)
+        except oslo_messaging.MessagingTimeout as error:
+            raise AgentLost(f"sv2m-agent on {host} does not answer") from error

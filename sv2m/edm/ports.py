@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What EDM needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sv2m.edm.spec import DestinationSpec, SourceSpec
+
+#: States of a source, in their order, and of a destination. Both may become FAILED at any moment.
+CONNECTING, PRECOPY, READY, FINISHING, SEALED = "connecting", "precopy", "ready", "finishing", "sealed"
+WAITING, RECEIVING, RECEIVED, RESTORED, RUNNING = "waiting", "receiving", "received", "restored", "running"
+FAILED = "failed"
+#: What is said of a migration that the agent has no job for.
+UNKNOWN = "unknown"
+
+
+class KeyReader(Protocol):
+    """The key manager, as the agent sees it."""
+
+    def read(self, ref: str) -> bytearray:
+        """The key's bytes; the caller wipes them. :raises KeyManagerError: it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Described:
+    """A server on this host: the hypervisor's part of the descriptor, and the streams that it would have."""
+
+    needs: dict[str, Any]
+    power: str
+    streams: tuple[dict[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a job is. ``sequence`` grows with every change; bytes count plaintext."""
+
+    state: str
+    bytes_total: int = 0
+    bytes_done: int = 0
+    error: dict[str, str] | None = None
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Total:
+    """What became of a stream: how many segments, and bytes of plaintext in them."""
+
+    id: int
+    segments: int
+    length: int
+
+
+class Transfers(Protocol):
+    """The agent's jobs, by migration id. Every call may be repeated. Errors are those of :mod:`sv2m.errors`."""
+
+    def describe(self, server_id: str) -> Described: ...
+
+    def endpoint(self) -> tuple[str, int]: ...
+
+    def start_source(self, migration_id: str, spec: SourceSpec) -> None: ...
+
+    def stop_and_finish(self, migration_id: str) -> None: ...
+
+    def manifest(self, migration_id: str) -> tuple[bytes, Sequence[Total]]: ...
+
+    def check_unchanged(self, migration_id: str) -> None: ...
+
+    def start_destination(self, migration_id: str, spec: DestinationSpec) -> tuple[str, int]: ...
+
+    def complete(self, migration_id: str, manifest: bytes, totals: Sequence[Total]) -> None: ...
+
+    def check_restored(self, migration_id: str, server_id: str) -> None: ...
+
+    def resume(self, migration_id: str, server_id: str) -> None: ...
+
+    def status(self, migration_id: str) -> Status: ...
+
+    def wait(self, migration_id: str, sequence: int, timeout: float) -> Status: ...
+
+    def abort(self, migration_id: str) -> None: ...
+
+    def forget(self, migration_id: str) -> None: ...

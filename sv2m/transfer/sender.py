@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A's end of the data channel.
+
+When the connection breaks, a new one is made, with the next connection number and so with a ticket of its own; B tells
+the last segment it confirmed, and what comes after it is sent again out of the window: the very same ciphertext, never
+sealed a second time.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oslo_log import log
+
+from sv2m.errors import MalformedMessage, PeerError, PeerUnreachable, SV2MError
+from sv2m.protocol.segments import FRAME
+from sv2m.transfer import wire
+from sv2m.transfer.rate import TokenBucket
+from sv2m.transfer.window import Sealed, Window
+
+LOG = log.getLogger(__name__)
+
+#: Seconds between two attempts: the first quickly, then with patience.
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class SenderOptions:
+    """How a sender behaves.
+
+    :param segment_bytes: largest sealed segment of the plan, in bytes.
+    :param window_bytes: sealed bytes kept until confirmed; at least two segments are kept.
+    :param rate_limit: bytes per second, 0 for no limit.
+    :param retry_seconds: how long a lost destination is tried again.
+    :param stall_timeout: seconds after which a connection that does not move is broken.
+    """
+
+    segment_bytes: int
+    window_bytes: int = 32 << 20
+    rate_limit: int = 0
+    retry_seconds: float = 120.0
+    stall_timeout: float = 60.0
+
+
+class Sender:
+    """Sends the segments of one migration, in the order in which they are submitted to its window.
+
+    :param endpoint: host and port of B's data endpoint.
+    :param ticket: connection number -> ticket.
+    """
+
+    def __init__(
+        self,
+        endpoint: tuple[str, int],
+        migration_id: str,
+        ticket: Callable[[int], bytes],
+        options: SenderOptions,
+    ) -> None:
+        self._endpoint = endpoint
+        self._migration_id = migration_id
+        self._ticket = ticket
+        self._options = options
+        self.window = Window(options.segment_bytes, max(2, options.window_bytes // options.segment_bytes))
+        self._closed = threading.Event()
+        self._brake = TokenBucket(options.rate_limit, wait=self._closed.wait)
+        self._connection = 0
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Connect, and begin to send. :raises PeerError: B cannot be reached, or does not know our ticket."""
+        first = self._connect_patiently()
+        self._thread = threading.Thread(
+            target=self._run, args=(first,), name=f"send-{self._migration_id}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self, error: SV2MError | None = None) -> None:
+        """End at once; whoever waits for the window gets ``error``. From any thread, more than once."""
+        self.window.fail(error or PeerError("the data channel was closed", code="aborted"))
+        self._closed.set()
+        with self._lock:
+            if self._socket is not None:
+                wire.shut(self._socket)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._options.stall_timeout)
+
+    def _run(self, sock: socket.socket) -> None:
+        try:
+            while not self.window.failed:
+                self._use(sock)
+                if self.window.failed:
+                    return
+                LOG.warning("the data connection of %s broke; connecting again", self._migration_id)
+                sock = self._connect_patiently()
+        except SV2MError as error:
+            self.window.fail(error)
+        except Exception:
+            LOG.exception("the sender of %s failed", self._migration_id)
+            self.window.fail(PeerError("the data channel failed; the agent's log has the details"))
+
+    def _use(self, sock: socket.socket) -> None:
+        """Send on one connection until it breaks or everything ends."""
+        broken = threading.Event()
+        reader = threading.Thread(
+            target=self._read_marks, args=(sock, broken), name=f"marks-{self._migration_id}", daemon=True
+        )
+        reader.start()
+        try:
+            while True:
+                sealed = self.window.next(broken.is_set)
+                if sealed is None:
+                    return
+                self._send(sock, sealed)
+        except OSError as error:
+            LOG.info("sending for %s: %s", self._migration_id, error)
+        except SV2MError:
+            return  # the window has failed; whoever waits for it knows
+        finally:
+            wire.shut(sock)
+            reader.join()
+            with self._lock:
+                self._socket = None
+                sock.close()
+
+    def _send(self, sock: socket.socket, sealed: Sealed) -> None:
+        header = FRAME.pack(sealed.mark.stream, sealed.mark.index, len(sealed.content))
+        sock.sendall(header, socket.MSG_MORE)
+        piece = self._brake.piece
+        for start in range(0, len(sealed.content), piece):
+            part = sealed.content[start : start + piece]
+            self._brake.take(len(part))
+            sock.sendall(part)
+
+    def _read_marks(self, sock: socket.socket, broken: threading.Event) -> None:
+        try:
+            while True:
+                self.window.confirm(wire.read_mark(sock))
+        except OSError as error:
+            LOG.debug("reading for %s: %s", self._migration_id, error)
+        except SV2MError as error:
+            self.window.fail(error)
+        finally:
+            broken.set()
+            wire.shut(sock)
+            self.window.wake()
+
+    def _connect_patiently(self) -> socket.socket:
+        deadline = time.monotonic() + self._options.retry_seconds
+        attempt = 0
+        while True:
+            try:
+                return self._connect()
+            except (OSError, MalformedMessage) as error:
+                if time.monotonic() > deadline:
+                    host, port = self._endpoint
+                    raise PeerUnreachable(f"the peer's data endpoint {host}:{port}: {error}") from error
+                LOG.debug("connecting for %s: %s", self._migration_id, error)
+            if self._closed.wait(_PAUSES[min(attempt, len(_PAUSES) - 1)]):
+                raise PeerError("the data channel was closed", code="aborted")
+            attempt += 1
+
+    def _connect(self) -> socket.socket:
+        # A number is used for one attempt only, whatever came of it: B takes a ticket once.
+        self._connection += 1
+        timeout = min(10.0, self._options.stall_timeout)
+        sock = socket.create_connection(self._endpoint, timeout)
+        try:
+            with self._lock:
+                self._socket = sock
+            wire.tune(sock, self._options.stall_timeout)
+            hello = wire.Hello(self._migration_id, self._connection, self._ticket(self._connection))
+            sock.sendall(hello.encode())
+            # B may first have to finish a segment of the former connection.
+            sock.settimeout(self._options.stall_timeout)
+            self.window.rewind(wire.read_welcome(sock))
+            sock.settimeout(None)
+        except BaseException:
+            sock.close()
+            raise
+        return sock

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealed segments that the destination has not confirmed yet, in a bounded set of buffers that are used over again."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sv2m.errors import PeerError, SV2MError
+from sv2m.transfer.wire import GIVEN_UP, NOTHING_YET, Mark
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A segment in the window; ``content`` must not change until it is confirmed."""
+
+    mark: Mark
+    content: memoryview
+    buffer: bytearray
+
+
+class Window:
+    """Between the thread that seals and the one that sends; every method may be called from any thread.
+
+    :param segment_bytes: size of a buffer: the largest sealed segment, in bytes.
+    :param count: number of buffers; memory is bounded by their product.
+    """
+
+    def __init__(self, segment_bytes: int, count: int) -> None:
+        self._segment_bytes = segment_bytes
+        self._condition = threading.Condition()
+        # Made when first needed, then used again: fresh pages are what makes sealing slow.
+        self._free: list[bytearray | None] = [None] * count
+        self._waiting: deque[Sealed] = deque()
+        self._sent = 0
+        self._confirmed = Mark(NOTHING_YET, 0)
+        self._error: SV2MError | None = None
+
+    def buffer(self) -> bytearray:
+        """Room for one sealed segment; waits until there is some. Submit it before the next is taken.
+
+        :raises SV2MError: why nothing is sent any more.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: bool(self._free) or self._error is not None)
+            self._raise()
+            room = self._free[-1]
+            if room is None:
+                room = self._free[-1] = bytearray(self._segment_bytes)
+            return room
+
+    def submit(self, mark: Mark, length: int) -> None:
+        """The first ``length`` bytes of what :meth:`buffer` gave are a sealed segment."""
+        with self._condition:
+            self._raise()
+            room = self._free.pop()
+            if room is None:
+                raise ValueError("submit without buffer")
+            self._waiting.append(Sealed(mark, memoryview(room)[:length], room))
+            self._condition.notify_all()
+
+    def next(self, broken: Callable[[], bool]) -> Sealed | None:
+        """The next segment to put on the connection, None when that is broken; waits for one of them.
+
+        :raises SV2MError: there will be none any more.
+        """
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._sent < len(self._waiting) or self._error is not None or broken()
+            )
+            self._raise()
+            if broken():
+                return None
+            # Counted before it is sent: its confirmation may come before the send call returns.
+            self._sent += 1
+            return self._waiting[self._sent - 1]
+
+    def wake(self) -> None:
+        """Let :meth:`next` look again whether its connection is broken."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def confirm(self, mark: Mark) -> None:
+        """The destination has this segment and all sent before it. :raises PeerError: it cannot have it."""
+        with self._condition:
+            self._confirm(mark, self._sent)
+
+    def rewind(self, mark: Mark) -> None:
+        """A new connection: everything after ``mark`` is sent again. :raises PeerError: it cannot be."""
+        with self._condition:
+            if mark != self._confirmed:
+                self._confirm(mark, len(self._waiting))
+            self._sent = 0
+
+    def flush(self) -> None:
+        """Wait until everything is confirmed. :raises SV2MError: it will not be."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._waiting or self._error is not None)
+            self._raise()
+
+    def fail(self, error: SV2MError) -> None:
+        """Nothing is sent any more; whoever waits gets the error. The first one stays."""
+        with self._condition:
+            if self._error is None:
+                self._error = error
+            self._waiting.clear()
+            self._free.clear()
+            self._sent = 0
+            self._condition.notify_all()
+
+    @property
+    def failed(self) -> bool:
+        """Whether :meth:`fail` was called."""
+        with self._condition:
+            return self._error is not None
+
+    def _confirm(self, mark: Mark, among: int) -> None:
+        if mark.stream == GIVEN_UP:
+            raise PeerError(
+                "the destination has given the transfer up; its own error tells why", code="given-up-by-peer"
+            )
+        for position in range(among):
+            if self._waiting[position].mark == mark:
+                break
+        else:
+            raise PeerError("the destination confirmed a segment that it was not sent, or confirmed it twice")
+        for _ in range(position + 1):
+            self._free.append(self._waiting.popleft().buffer)
+        self._sent = max(0, self._sent - position - 1)
+        self._confirmed = mark
+        self._condition.notify_all()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
