@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol's core, sans-io: bytes, clock and randomness come in; bytes, messages and actions go out.
+
+It opens no socket, file or database and reads no clock, so that all of it can be tested, and read, by itself.
+
+====================
+========================================================================================== file
+what it is
+====================
+========================================================================================== messages, needs,
+the ten XML messages as frozen dataclasses, validated on construction plan, fields states               which
+phase follows which, as literal tables; diagrams are drawn from them events, actions      what the shell tells
+the machine; what the machine asks of the shell machine, checks,     one migration, either role:
+receive(message), local(event) -> actions outgoing wire                 bytes to messages and back: strict,
+bounded, canonical signature,           XML signatures, one way to make them and one hardened way to verify
+them; the trailer's trailer_signature,   signature over context and manifest signature_form, signing_key,
+trailer session, encryption  session id, OAEP label, wrapped keys, commitments segments, frames,    the
+eleventh message: sealed segments, their headers and tickets, the manifest of them, and manifest, records
+the records inside a disk's stream
+====================
+==========================================================================================
+"""
+
+from sv2m.protocol.messages import (
+    KINDS,
+    NOTHING,
+    Accepted,
+    Closure,
+    Envelope,
+    Message,
+    Offer,
+    Party,
+    Prepared,
+    Receipt,
+    Refused,
+    Release,
+    TokenAB,
+    TokenBA1,
+    TokenBA2,
+    Transfer,
+)
+from sv2m.protocol.needs import Cpu, Disk, Needs, Nic, Sysinfo
+from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey
+from sv2m.protocol.segments import Manifest, Opener, Sealer, segment_size, ticket
+from sv2m.protocol.session import certificate_digest, context_digest, session_id
+from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
+from sv2m.protocol.trailer import Binding, trailer_context
+from sv2m.protocol.wire import MAX_TRANSFER as MAX_DOCUMENT
+from sv2m.protocol.wire import Peek, claimed_party, decode, encode, peek
+
+__all__ = [
+    "KINDS",
+    "MAX_DOCUMENT",
+    "NOTHING",
+    "Accepted",
+    "Binding",
+    "Closure",
+    "Cpu",
+    "Disk",
+    "Envelope",
+    "Manifest",
+    "Message",
+    "Needs",
+    "Nic",
+    "Offer",
+    "Opener",
+    "Party",
+    "Peek",
+    "Prepared",
+    "Receipt",
+    "Refused",
+    "Release",
+    "Sealer",
+    "StreamPlan",
+    "StreamSummary",
+    "Sysinfo",
+    "TokenAB",
+    "TokenBA1",
+    "TokenBA2",
+    "Transfer",
+    "Verified",
+    "WrappedKey",
+    "certificate_digest",
+    "claimed_party",
+    "context_digest",
+    "decode",
+    "encode",
+    "peek",
+    "segment_size",
+    "session_id",
+    "sign",
+    "sign_manifest",
+    "ticket",
+    "trailer_context",
+    "verify",
+    "verify_manifest",
+]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exact shape of a ds:Signature of ours, rebuilt from the few values in it that may differ, and compared.
+
+A signature has three free values per kind: the digests of its references, the signature value, and the
+certificate. Everything else (algorithms, transforms, their order, Ids, KeyInfo) is written here and compared
+byte for byte, so that no other algorithm, transform, InclusiveNamespaces, KeyValue, second reference or
+ds:Object gets past, whatever a verifier might make of it.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Final
+
+from cryptography import x509
+from lxml import etree
+from signxml.algorithms import SignatureMethod
+
+from sv2m import errors
+from sv2m.protocol import signing_key
+from sv2m.protocol.wire.element import Element
+from sv2m.protocol.wire.encrypted import ENVELOPED_URI, EXCLUSIVE_C14N_URI, SHA384_URI
+
+#: A 48-byte digest has exactly 64 characters of base64.
+_DIGEST = re.compile(rb"<ds:DigestValue>([A-Za-z0-9+/]{64})</ds:DigestValue>")
+_VALUE = re.compile(rb"<ds:SignatureValue>([A-Za-z0-9+/]{1,1400}={0,2})</ds:SignatureValue>")
+_CERTIFICATE = re.compile(rb"<ds:X509Certificate>([A-Za-z0-9+/]{1,6000}={0,2})</ds:X509Certificate>")
+
+
+@dataclass(frozen=True)
+class ReferenceForm:
+    """One ds:Reference: its URI and the transforms before the digest."""
+
+    uri: str
+    transforms: tuple[str, ...]
+
+
+#: A message: all of the document but the signature itself.
+ENVELOPED: Final = ReferenceForm("", (ENVELOPED_URI, EXCLUSIVE_C14N_URI))
+
+
+@dataclass(frozen=True)
+class SignatureForm:
+    """A ds:Signature as it came (canonical bytes, without its ds:Objects) and what it must be equal to."""
+
+    actual: bytes
+    method: SignatureMethod
+    references: tuple[ReferenceForm, ...]
+
+    def check(self, certificate_der: bytes) -> None:
+        """Steps 8 and 9 of signature.py.
+
+        :raises InvalidSignature: another certificate than the pinned one, or any deviation from the form.
+        """
+        carried = _CERTIFICATE.search(self.actual)
+        if carried is None or not compare_digest(carried[1], b64encode(certificate_der)):
+            raise errors.InvalidSignature("the signature carries another certificate than its sender's")
+        digests = _DIGEST.findall(self.actual)
+        value = _VALUE.search(self.actual)
+        if value is None or len(digests) != len(self.references):
+            raise errors.InvalidSignature("the signature has other references than it must have")
+        expected = _render(
+            self.method,
+            self.references,
+            [item.decode() for item in digests],
+            value[1].decode(),
+            certificate_der,
+        )
+        if expected != self.actual:
+            raise errors.InvalidSignature("the signature uses something other than what the protocol fixes")
+
+
+def read_form(
+    actual: bytes, certificate: x509.Certificate, references: tuple[ReferenceForm, ...]
+) -> SignatureForm:
+    """The form that a signature by this certificate must have."""
+    return SignatureForm(actual, signing_key.method_of(certificate), references)
+
+
+def x509_key_info(leaf: bytes) -> etree._Element:
+    """ds:KeyInfo with the one certificate, as signxml puts it into the signature."""
+    return etree.fromstring(_key_info(leaf).render())
+
+
+def _key_info(leaf: bytes) -> Element:
+    certificate = Element("ds:X509Certificate", text=b64encode(leaf).decode("ascii"))
+    return Element("ds:KeyInfo", children=[Element("ds:X509Data", children=[certificate])])
+
+
+def _render(
+    method: SignatureMethod,
+    references: Sequence[ReferenceForm],
+    digests: Sequence[str],
+    value: str,
+    leaf: bytes,
+) -> bytes:
+    signed_info = Element(
+        "ds:SignedInfo",
+        children=[
+            Element("ds:CanonicalizationMethod", {"Algorithm": EXCLUSIVE_C14N_URI}),
+            Element("ds:SignatureMethod", {"Algorithm": method.value}),
+            *(_reference(form, digest) for form, digest in zip(references, digests, strict=True)),
+        ],
+    )
+    signature_value = Element("ds:SignatureValue", text=value)
+    return Element("ds:Signature", children=[signed_info, signature_value, _key_info(leaf)]).render()
+
+
+def _reference(form: ReferenceForm, digest: str) -> Element:
+    transforms = [Element("ds:Transform", {"Algorithm": algorithm}) for algorithm in form.transforms]
+    return Element(
+        "ds:Reference",
+        {"URI": form.uri},
+        children=[
+            Element("ds:Transforms", children=transforms),
+            Element("ds:DigestMethod", {"Algorithm": SHA384_URI}),
+            Element("ds:DigestValue", text=digest),
+        ],
+    )
