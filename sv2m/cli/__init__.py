@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``openstack`` command's plugin: ``openstack secure migration …``."""
