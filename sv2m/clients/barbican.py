@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from typing import Any
 
 from barbicanclient import client as barbican_client
@@ -93,15 +94,17 @@ class Barbican:
             )
             return str(secret.store())
 
-    def read(self, ref: str) -> bytearray:
+    def read(self, ref: str, *, project_id: str | None = None) -> bytearray:
         """The bytes of a secret, in a buffer that the caller wipes after use.
 
+        :param project_id: as whose member it is read; None is SV2M's own project, which reads its own secrets
+            and those whose access list names SV2M's user.
         :raises sv2m.errors.NotFound: there is no such secret.
         :raises sv2m.errors.KeyManagerError: SV2M's user may not read it, or Barbican failed.
         """
         doing = f"read secret {secret_id(ref)}"
         with translated("Barbican", doing):
-            payload = self._client(None).secrets.get(ref).payload
+            payload = self._client(project_id).secrets.get(ref).payload
         if payload is None:
             raise errors.KeyManagerError(f"Barbican: cannot {doing}: it has no payload")
         return bytearray(payload.encode() if isinstance(payload, str) else payload)
@@ -128,7 +131,8 @@ class Barbican:
             acls = self._client(None).acls
             present = acls.get(ref)
             users = set(present.read.users or ()) if present.read else set()
-            acls.create(entity_ref=ref, users=sorted(users | {user_id}), project_access=True).submit()
+            project_access = present.read.project_access if present.read else True
+            acls.create(ref, users=sorted(users | {user_id}), project_access=project_access).submit()
 
     def revoke(self, ref: str, user_id: str) -> None:
         """Let a user no longer read a secret; that it or the user's right is gone already is fine."""
@@ -138,9 +142,8 @@ class Barbican:
                 present = acls.get(ref)
                 users = set(present.read.users or ()) if present.read else set()
                 if user_id in users:
-                    # None keeps what the owner said about his project.
-                    entity = acls.create(entity_ref=ref, users=sorted(users - {user_id}))
-                    entity.submit()
+                    project_access = present.read.project_access
+                    acls.create(ref, users=sorted(users - {user_id}), project_access=project_access).submit()
         except errors.NotFound:
             return
 
@@ -171,5 +174,12 @@ class Barbican:
 
 
 def secret_id(ref: str) -> str:
-    """The last part of a reference: the secret's uuid."""
-    return ref.rstrip("/").rsplit("/", 1)[-1]
+    """The last part of a reference: the secret's uuid.
+
+    :raises sv2m.errors.NotFound: there can be no such secret.
+    """
+    name = ref.rstrip("/").rsplit("/", 1)[-1]
+    try:
+        return str(uuid.UUID(name))
+    except ValueError:
+        raise errors.NotFound(f"Barbican: {name[:64]} is not the id of a secret") from None

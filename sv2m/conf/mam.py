@@ -12,8 +12,8 @@ OPTS = [
         "key_lifetime",
         default=300,
         min=0,
-        help="Seconds for which the evidence certificate's private key stays in this process's memory. Then it is "
-        "wiped, and fetched from Barbican again when needed. 0 fetches it for each signature.",
+        help="Seconds for which the evidence certificate's private key stays in this process's memory. Then "
+        "it is wiped, and fetched from Barbican again when needed. 0 fetches it for each signature.",
     ),
 ]
 

@@ -28,8 +28,8 @@ class KeyStore(Protocol):
         """Store bytes; their reference."""
         ...
 
-    def read(self, ref: str) -> bytearray:
-        """The bytes, to be wiped by the caller."""
+    def read(self, ref: str, *, project_id: str | None = None) -> bytearray:
+        """The bytes, read as a member of a project; to be wiped by the caller."""
         ...
 
     def delete(self, ref: str, *, project_id: str | None = None) -> None:
@@ -93,6 +93,11 @@ class Volume(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
+        ...
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether Cinder encrypts it."""
         ...
 
     @property

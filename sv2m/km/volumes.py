@@ -9,8 +9,6 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from oslo_log import log
 
 from sv2m import errors
@@ -57,7 +55,7 @@ class VolumeImporter:
         :param key_size: bits.
         :param volume_type: its type here; None takes the first that encrypts as A does, or the default one.
         :returns: the volume's id.
-        :raises sv2m.errors.NoRoom: no volume type of this cloud encrypts so.
+        :raises sv2m.errors.NoRoom: no volume type of this cloud encrypts as A's does.
         :raises sv2m.errors.HostError: Cinder, Glance or Barbican failed; :meth:`remove` undoes what was done.
         """
         present = [one for one in self._volumes.find(migration_id) if one.name == name]
@@ -68,8 +66,6 @@ class VolumeImporter:
             if eik_ref is not None:
                 volume_type = volume_type or self._encrypted_type(cipher, key_size)
                 image_id = self._image_of(migration_id, project_id, eik_ref)
-            else:
-                self._refuse_encrypted(volume_type)
             volume_id = self._volumes.create(
                 project_id,
                 name,
@@ -80,7 +76,12 @@ class VolumeImporter:
             ).id
         volume = self._volumes.wait_for(volume_id, "available", self._timeout)
         if eik_ref is not None:
-            self._check_key(volume_id, eik_ref)
+            self._check_key(project_id, volume_id, eik_ref)
+        elif volume.encrypted:
+            # Nova formats an encrypted volume that is not LUKS when it attaches it: the disk would be lost.
+            raise errors.NoRoom(
+                f"volume type {volume_type or '(default)'} encrypts, and the server's disk does not"
+            )
         if boot and not volume.bootable:
             self._volumes.set_bootable(project_id, volume_id)
         self._remove_transit(migration_id, project_id)
@@ -113,22 +114,24 @@ class VolumeImporter:
             project_id,
             transit_name(migration_id),
             {
-                "cinder_encryption_key_id": transit.rstrip("/").rsplit("/", 1)[-1],
+                "cinder_encryption_key_id": _secret_id(transit),
                 # We delete it ourselves; Glance may not be able to.
                 "cinder_encryption_key_deletion_policy": "do_not_delete",
             },
         )
 
-    def _check_key(self, volume_id: str, eik_ref: str) -> None:
+    def _check_key(self, project_id: str, volume_id: str, eik_ref: str) -> None:
         """That the volume's key is the EIK: with another one Nova could never open the disk again."""
         encryption = self._volumes.encryption(volume_id)
         if encryption is None:
             raise errors.HostError(
                 f"Cinder: volume {volume_id} was made from an encrypted type, but has no key"
             )
+        # Cinder stored it in the project's name, so it is read in the project's name.
+        key_ref = self._keys.reference(encryption.key_id)
         with (
             wiped(self._keys.read(eik_ref)) as eik,
-            wiped(self._keys.read(self._keys.reference(encryption.key_id))) as own,
+            wiped(self._keys.read(key_ref, project_id=project_id)) as own,
         ):
             if eik != own:
                 raise errors.HostError(f"Cinder gave volume {volume_id} a key of its own instead of the EIK")
@@ -137,8 +140,16 @@ class VolumeImporter:
         name = transit_name(migration_id)
         for image_id in self._images.find(name):
             self._images.delete(image_id)
-        if project_id is not None:
-            for ref in self._keys.find(name, project_id=project_id):
+        if project_id is None:
+            return
+        # Cinder's clone bears the same name as what it was cloned from: the volume's own key must stay.
+        own = set()
+        for volume in self._volumes.find(migration_id):
+            encryption = self._volumes.encryption(volume.id)
+            if encryption is not None:
+                own.add(encryption.key_id)
+        for ref in self._keys.find(name, project_id=project_id):
+            if _secret_id(ref) not in own:
                 self._keys.delete(ref, project_id=project_id)
 
     def _encrypted_type(self, cipher: str, key_size: int) -> str:
@@ -158,15 +169,11 @@ class VolumeImporter:
             remedy="Ask the operators of the cloud for such a volume type, or name it in the agreement.",
         )
 
-    def _refuse_encrypted(self, volume_type: str | None) -> None:
-        """A plain disk in an encrypted volume would be overwritten by Nova with LUKS when it attaches it."""
-        if volume_type is None:
-            return
-        types: Sequence[ports.VolumeType] = self._volumes.types()
-        if any(one.name == volume_type and one.encryption is not None for one in types):
-            raise errors.NoRoom(f"volume type {volume_type} encrypts, and the server's disk is not encrypted")
-
 
 def transit_name(migration_id: str) -> str:
     """Name of the secret and of the image that carry an EIK to Cinder."""
     return f"sv2m-{migration_id}-transit"
+
+
+def _secret_id(ref: str) -> str:
+    return ref.rstrip("/").rsplit("/", 1)[-1]
