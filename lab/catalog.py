@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users, projects and roles of a cloud, and its service catalog; only OpenStack's standard personas are used."""
+
+from __future__ import annotations
+
+from lab.cloud import REGION, Cloud
+from lab.rest import Client
+
+#: (type, name, port, path) of every service but Keystone, which its own bootstrap enters.
+SERVICES = (
+    ("compute", "nova", "nova-api", "/v2.1"),
+    ("placement", "placement", "placement", ""),
+    ("image", "glance", "glance", ""),
+    ("key-manager", "barbican", "barbican", ""),
+    ("network", "neutron", "neutron", ""),
+    ("block-storage", "cinder", "cinder-api", "/v3"),
+    ("secure-migration", "sv2m", "sv2m-api", ""),
+)
+SERVICE_USERS = ("nova", "placement", "glance", "barbican", "neutron", "cinder", "sv2m")
+#: Roles in the project `research`, which looks the same in both clouds and is another project in each.
+RESEARCHERS = {
+    "a": {"alice": "member", "bob": "reader", "mona": "manager"},
+    "b": {"carol": "member", "bob": "reader", "mona": "manager"},
+}
+RESEARCH = "research"
+
+
+def project_of(user: str) -> str:
+    """The project in which a user of the lab has a role."""
+    if user == "admin":
+        return "admin"
+    return "service" if user in SERVICE_USERS else RESEARCH
+
+
+def enter(cloud: Cloud) -> None:
+    """Create all of it, by Keystone's API, as the cloud's first administrator."""
+    client = Client(cloud)
+    roles = {role["name"]: role["id"] for role in client.call("GET", "keystone", "/roles")["roles"]}
+    for name in (RESEARCH, "service"):
+        body = {"project": {"name": name, "domain_id": "default"}}
+        project = client.call("POST", "keystone", "/projects", body)["project"]["id"]
+        if name == "service":
+            for user in SERVICE_USERS:
+                _user(client, cloud, user, project, [roles["admin"], roles["service"]])
+        else:
+            for user, role in RESEARCHERS[cloud.name].items():
+                _user(client, cloud, user, project, [roles[role]])
+    for kind, name, port, path in SERVICES:
+        service = client.call("POST", "keystone", "/services", {"service": {"type": kind, "name": name}})
+        for interface in ("public", "internal"):
+            endpoint = {
+                "service_id": service["service"]["id"],
+                "interface": interface,
+                "url": cloud.url(port, path),
+                "region_id": REGION,
+            }
+            client.call("POST", "keystone", "/endpoints", {"endpoint": endpoint})
+
+
+def _user(client: Client, cloud: Cloud, name: str, project: str, roles: list[str]) -> None:
+    user = {"name": name, "domain_id": "default", "password": cloud.credentials.password(name)}
+    identifier = client.call("POST", "keystone", "/users", {"user": user})["user"]["id"]
+    for role in roles:
+        client.call("PUT", "keystone", f"/projects/{project}/users/{identifier}/roles/{role}")
