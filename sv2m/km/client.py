@@ -86,9 +86,9 @@ class Client:
         """Let one more user read secrets."""
         self._client.call(context, "grant", refs=refs, user_id=user_id)
 
-    def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> None:
-        """Take SV2M's user off a secret's access list."""
-        self._client.call(context, "revoke", grant=grant)
+    def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> dict[str, Any]:
+        """Take SV2M's user off a secret's access list, as far as Barbican lets it."""
+        return self._call(context, "revoke", grant=grant)
 
     def destroy(self, context: dict[str, Any], refs: list[str]) -> dict[str, Any]:
         """Delete secrets."""

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import oslo_messaging
+from oslo_log import log
 
+from sv2m import errors
 from sv2m.km import ports
 from sv2m.km.manager import KeyManager
 from sv2m.km.volumes import VolumeImporter
 from sv2m.protocol.plan import WrappedKey
+
+LOG = log.getLogger(__name__)
 
 
 class Endpoint:
@@ -126,13 +130,31 @@ class Endpoint:
             self._keys.grant(ref, user_id)
 
     @oslo_messaging.expose
-    def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> None:
-        """Take SV2M's user off a secret's access list again.
+    def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> dict[str, Any]:
+        """``{"revoked"}``: take SV2M's user off a secret's access list again, as far as Barbican lets it.
+
+        Barbican's default rules let only the owning project change the list; then the entry stays until the
+        owner removes it, or the secret goes with its volume. That is logged, and keeps nothing else waiting.
 
         :param grant: ``{"secret_ref", "added"}`` as the API recorded it; one that SV2M did not add stays.
         """
-        if grant.get("added"):
-            self._keys.revoke(grant["secret_ref"], self._user_id())
+        if not grant.get("added"):
+            return {"revoked": False}
+        user_id = self._user_id()
+        try:
+            self._keys.revoke(grant["secret_ref"], user_id)
+        except errors.SV2MError as error:
+            LOG.warning(
+                "User %s stays on the access list of %s; its owner can remove it with: "
+                "openstack acl user remove --user %s --operation-type read %s (%s)",
+                user_id,
+                grant["secret_ref"],
+                user_id,
+                grant["secret_ref"],
+                error,
+            )
+            return {"revoked": False}
+        return {"revoked": True}
 
     @oslo_messaging.expose
     def destroy(self, context: dict[str, Any], refs: list[str]) -> dict[str, Any]:
