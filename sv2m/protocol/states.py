@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which phase follows which: everything that decides what may happen when is in this file, as literal data.
+
+A table says, for each phase, which input leads to which phase; what is not listed may not happen. Inputs are
+the peer's messages (with their outcome where that decides: TokenBA2.accepted) and our own side's events
+(events.py). The database column ``phase`` holds these strings; the diagrams in the documentation are drawn
+from these tables by mermaid().
+
+The safety of a migration can be read off them: at A, ``released`` is left only by B's signed Receipt, so A
+never resumes the VM on its own after it; at B, ``resuming`` is entered only by A's Release and left only by
+having resumed or by never being able to, and from ``undoing`` no way leads back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SOURCE_ROLE: Final = "source"
+DESTINATION_ROLE: Final = "destination"
+
+Table = dict[str, dict[str, str]]
+
+SOURCE: Final[Table] = {
+    "requested": {"OfferRequested": "offered", "Failed": "withdrawing"},
+    "offered": {"TokenBA1": "offered", "TokenDue": "authenticated", "Failed": "withdrawing"},
+    "authenticated": {
+        "TokenBA2.accepted": "accepted",
+        "TokenBA2.refused": "refused",
+        "Failed": "withdrawing",
+    },
+    "accepted": {"KeysWrapped": "enveloped", "Failed": "withdrawing"},
+    "enveloped": {"EnvelopeTaken": "transferring", "Failed": "withdrawing"},
+    "transferring": {"Sealed": "transferred", "Failed": "withdrawing"},
+    "transferred": {"Prepared": "prepared", "Failed": "withdrawing"},
+    "prepared": {"Committed": "released", "Failed": "withdrawing"},
+    # From here no way back but by B's signature.
+    "released": {"Receipt.resumed": "receipted", "Receipt.refused": "returning"},
+    "receipted": {"Removed": "closed"},
+    "returning": {"Undone": "returned"},
+    "withdrawing": {"Undone": "withdrawn"},
+    "closed": {},
+    "returned": {},
+    "withdrawn": {},
+    "refused": {},
+}
+
+DESTINATION: Final[Table] = {
+    "none": {"Offer": "none", "ChallengeDue": "challenged"},
+    "challenged": {"TokenAB": "authenticated", "Failed": "undoing"},
+    "authenticated": {"RoomHeld": "accepted", "RoomRefused": "refused", "Failed": "undoing"},
+    "accepted": {"Envelope": "landing", "Closure.withdrawn": "undoing", "Failed": "undoing"},
+    "landing": {"LandingReady": "receiving", "Closure.withdrawn": "undoing", "Failed": "undoing"},
+    "receiving": {"Transfer": "verifying", "Closure.withdrawn": "undoing", "Failed": "undoing"},
+    "verifying": {"Restored": "prepared", "Closure.withdrawn": "undoing", "Failed": "undoing"},
+    "prepared": {"Release": "resuming", "Closure.withdrawn": "undoing", "Failed": "undoing"},
+    # The VM is ours now: either it runs here, or it is gone for good and A gets that signed.
+    "resuming": {"Resumed": "resumed", "CannotResume": "undoing"},
+    "resumed": {"Closure.removed": "closing"},
+    "closing": {"Undone": "closed"},
+    # A Release that comes too late is answered by Receipt.refused, once; A then takes its VM back.
+    "undoing": {"Undone": "undone", "Release": "undoing", "Closure.withdrawn": "undoing"},
+    "undone": {"Release": "undone", "Closure.withdrawn": "undone"},
+    "closed": {},
+    "refused": {},
+}
+
+TABLES: Final[dict[str, Table]] = {SOURCE_ROLE: SOURCE, DESTINATION_ROLE: DESTINATION}
+FIRST: Final = {SOURCE_ROLE: "requested", DESTINATION_ROLE: "none"}
+#: Phases in which nothing is left to do. (A Release may still reach an undone destination.)
+FINAL: Final = {
+    SOURCE_ROLE: ("closed", "returned", "withdrawn", "refused"),
+    DESTINATION_ROLE: ("closed", "undone", "refused"),
+}
+
+#: What each role receives. A message of the other direction is never taken, not even our own, reflected.
+RECEIVES: Final = {
+    SOURCE_ROLE: ("TokenBA1", "TokenBA2", "Prepared", "Receipt"),
+    DESTINATION_ROLE: ("Offer", "TokenAB", "Envelope", "Transfer", "Release", "Closure"),
+}
+#: What B answers; None where the answer has no message and is only that it was taken.
+REPLIES: Final[dict[str, str | None]] = {
+    "Offer": "TokenBA1",
+    "TokenAB": "TokenBA2",
+    "Envelope": None,
+    "Transfer": "Prepared",
+    "Release": "Receipt",
+    "Closure": None,
+}
+#: What A asks again in each phase in which it waits for B.
+ASKS: Final = {
+    "offered": "Offer",
+    "authenticated": "TokenAB",
+    "enveloped": "Envelope",
+    "transferred": "Transfer",
+    "released": "Release",
+}
+#: Events that answer a document which must have been received in the same phase.
+NEEDS: Final = {"ChallengeDue": "Offer", "TokenDue": "TokenBA1"}
+
+
+def mermaid(role: str) -> str:
+    """The role's table as a Mermaid state diagram (stateDiagram-v2), for the documentation."""
+    lines = ["stateDiagram-v2", f"    [*] --> {FIRST[role]}"]
+    for phase, row in TABLES[role].items():
+        by_target: dict[str, list[str]] = {}
+        for trigger, target in row.items():
+            by_target.setdefault(target, []).append(trigger)
+        lines += [f"    {phase} --> {target}: {', '.join(names)}" for target, names in by_target.items()]
+    lines += [f"    {phase} --> [*]" for phase in FINAL[role]]
+    return "\n".join(lines) + "\n"
