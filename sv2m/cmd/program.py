@@ -14,6 +14,7 @@ from oslo_service import service
 
 from sv2m import conf as sv2m_conf
 from sv2m import errors
+from sv2m.db import engine as database
 
 
 class Part(Protocol):
@@ -34,6 +35,7 @@ def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
     :param argv: the arguments without the program's name; None takes those of the process.
     """
     conf = sv2m_conf.register()
+    database.register_opts(conf)
     log.register_options(conf)
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "amqp=WARN", "oslo_messaging=INFO"])
     conf(sys.argv[1:] if argv is None else list(argv), project="sv2m")
