@@ -64,7 +64,7 @@ def archive(row: Migration, documents: Sequence[Message], peer: Peer | None, clo
         if kind == "crl":
             files["certificates/crl.pem"] = _pem(_der_sequences(message.document), "X509 CRL")
         elif kind == "manifest":
-            files["manifest.xml"] = message.document
+            files[_MANIFEST] = message.document
         elif kind not in (*ORDER, "ca"):
             files[f"other/{kind}"] = message.document
     files["summary.json"] = json.dumps(_summary(row, documents, cloud_name), indent=2).encode()
@@ -112,14 +112,18 @@ def _summary(row: Migration, documents: Sequence[Message], cloud_name: str) -> d
 def _readme(row: Migration, kept: dict[str, Message], files: dict[str, bytes], cloud_name: str) -> bytes:
     source, destination = (cloud_name, row.peer) if row.role == "source" else (row.peer, cloud_name)
     at = kept["Offer"].at if "Offer" in kept else row.created_at
-    commands = []
-    for kind in ORDER:
-        if kind in kept:
-            signer = "destination" if kind in _SIGNED_BY_DESTINATION else "source"
-            commands.append(
-                f"xmlsec1 --verify --enabled-key-data x509 --trusted-pem certificates/{signer}.pem \\\n"
-                f"    --verification-gmt-time '{at:%Y-%m-%d %H:%M:%S}' {_file(kind)}"
-            )
+    signed = [
+        (_file(kind), "destination" if kind in _SIGNED_BY_DESTINATION else "source", "")
+        for kind in ORDER
+        if kind in kept
+    ]
+    if "manifest" in kept:
+        signed.append((_MANIFEST, "source", f" --ignore-manifests --id-attr:Id {_DS}:Object"))
+    signatures = [
+        f"xmlsec1 --verify --enabled-key-data key-name{more} \\\n"
+        f"    --pubkey-cert-pem certificates/{signer}.pem {name}"
+        for name, signer, more in signed
+    ]
     chains = [
         f"openssl verify -attime {int(at.timestamp())} -CAfile certificates/ca.pem \\\n"
         f"    -untrusted certificates/{role}-issuers.pem{_CRL if 'crl' in kept else ''} "
@@ -136,10 +140,12 @@ def _readme(row: Migration, kept: dict[str, Message], files: dict[str, bytes], c
         kept_by=cloud_name,
         files="\n".join(f"  {name}" for name in sorted(files)),
         chains=_indented(chains),
-        signatures=_indented(commands),
+        signatures=_indented(signatures),
     ).encode()
 
 
+_MANIFEST = "manifest.xml"
+_DS = "http://www.w3.org/2000/09/xmldsig#"
 _CRL = " -crl_check -CRLfile certificates/crl.pem"
 
 
