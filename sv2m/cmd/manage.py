@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from oslo_config import cfg
+from oslo_log import log
 
 from sv2m import conf as sv2m_conf
 from sv2m import errors
@@ -55,6 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     conf = sv2m_conf.register()
     option = cfg.SubCommandOpt("command", title="Commands", help="What to do.", handler=_add_parsers)
     conf.register_cli_opt(option)
+    log.register_options(conf)
+    # What a command prints is for scripts; what it logs goes elsewhere.
+    conf.set_default("use_stderr", True)
     try:
         program.configure(argv)
         program.require(conf, "database.connection")
