@@ -11,8 +11,8 @@ import pytest
 
 from sv2m import errors
 from sv2m import protocol as p
-from sv2m.protocol import states
-from tests.protocol.clouds import NOW, PLAN, SUMMARIES, Pair, ephemeral_key, nonce
+from sv2m.protocol import segments, states
+from tests.protocol.clouds import NOW, PLAN, SUMMARIES, VMK, Pair, ephemeral_key, nonce
 
 ROLES = ("source", "destination")
 MESSAGES = sorted(
@@ -160,9 +160,6 @@ def test_every_event_in_every_phase(role: str, phase: str, name: str) -> None:
 
 
 def _check_trailer(machine: p.Migration) -> None:
-    from sv2m.protocol import segments
-    from tests.protocol.clouds import VMK
-
     offer = machine.message(p.Offer)
     signature = segments.open_signature(VMK, machine.message(p.Transfer).sealed_signature)
     machine.check_trailer(*p.verify_manifest(signature, offer.source.chain[0]))
