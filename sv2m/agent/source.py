@@ -249,8 +249,10 @@ class SourceJob(Job):
             former = changed
 
     def _copy(self, disk: SourceDisk, records: RecordWriter, last: bool) -> None:
+        extents = disk.round(last)
+
         def data() -> Iterator[Extent]:
-            for extent in disk.round(last):
+            for extent in extents:
                 if extent.data:
                     yield extent
                 else:

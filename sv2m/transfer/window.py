@@ -33,6 +33,7 @@ class Window:
         self._condition = threading.Condition()
         # Made when first needed, then used again: fresh pages are what makes sealing slow.
         self._free: list[bytearray | None] = [None] * count
+        self._held: bytearray | None = None
         self._waiting: deque[Sealed] = deque()
         self._sent = 0
         self._confirmed = Mark(NOTHING_YET, 0)
@@ -44,18 +45,18 @@ class Window:
         :raises SV2MError: why nothing is sent any more.
         """
         with self._condition:
-            self._condition.wait_for(lambda: bool(self._free) or self._error is not None)
-            self._raise()
-            room = self._free[-1]
-            if room is None:
-                room = self._free[-1] = bytearray(self._segment_bytes)
-            return room
+            if self._held is None:
+                self._condition.wait_for(lambda: bool(self._free) or self._error is not None)
+                self._raise()
+                # Taken out at once: a confirmation may put another one where this was.
+                self._held = self._free.pop() or bytearray(self._segment_bytes)
+            return self._held
 
     def submit(self, mark: Mark, length: int) -> None:
         """The first ``length`` bytes of what :meth:`buffer` gave are a sealed segment."""
         with self._condition:
             self._raise()
-            room = self._free.pop()
+            room, self._held = self._held, None
             if room is None:
                 raise ValueError("submit without buffer")
             self._waiting.append(Sealed(mark, memoryview(room)[:length], room))

@@ -13,21 +13,28 @@ from typing import Any
 
 from sv2m.agent.hypervisor import Extent
 from sv2m.agent.libvirt import monitor
-from sv2m.agent.libvirt.domain import DomainDisk
+from sv2m.agent.libvirt.domain import DomainDisk, aliases
 from sv2m.agent.libvirt.export import ExportServer
 from sv2m.agent.libvirt.nbdreader import ALLOCATION, NbdReader
 from sv2m.errors import HypervisorError
 
 
 def block_devices(domain: Any) -> dict[str, dict[str, Any]]:
-    """QEMU's block devices by libvirt's alias of the disk: the ``inserted`` part of ``query-block``."""
-    found = {}
+    """QEMU's block devices by the target that libvirt gives them: the ``inserted`` part of ``query-block``.
+
+    :raises HypervisorError: QEMU's devices and libvirt's disks cannot be told apart.
+    """
+    inserted = {}
     for device in monitor.command(domain, "query-block"):
-        qdev, inserted = device.get("qdev", ""), device.get("inserted")
-        if inserted:
+        if device.get("inserted"):
             # /machine/peripheral/virtio-disk0/virtio-backend, or the alias itself
-            for part in qdev.split("/"):
-                found[part] = inserted
+            for part in device.get("qdev", "").split("/"):
+                inserted[part] = device["inserted"]
+    named = aliases(domain.XMLDesc(0))
+    found = {target: inserted[alias] for target, alias in named.items() if alias and alias in inserted}
+    nodes = [device["node-name"] for device in found.values()]
+    if len(set(nodes)) != len(nodes):
+        raise HypervisorError("two disks of this server are one block device in QEMU")
     return found
 
 
@@ -37,9 +44,9 @@ class BitmapDisk:
     def __init__(
         self, domain: Any, disk: DomainDisk, tag: str, server: ExportServer, cancelled: Callable[[], bool]
     ) -> None:
-        inserted = block_devices(domain).get(disk.alias)
+        inserted = block_devices(domain).get(disk.target)
         if inserted is None:
-            raise HypervisorError(f"QEMU knows no disk {disk.alias} ({disk.target})")
+            raise HypervisorError(f"QEMU knows no disk {disk.target}")
         self.index = disk.index
         self.size: int = inserted["image"]["virtual-size"]
         self._node: str = inserted["node-name"]

@@ -30,6 +30,16 @@ _CARRIED = frozenset(
         "sound",
     }
 )
+#: Part of every machine of their types. libvirt names them in some of its forms of one domain and not in others.
+_IMPLICIT = frozenset(
+    {
+        ("input", "keyboard-ps2"),
+        ("input", "mouse-ps2"),
+        ("controller", "pci-pcie-root"),
+        ("controller", "pci-pci-root"),
+        ("controller", "usb-piix3-uhci"),
+    }
+)
 _WHY_NOT = {
     "hostdev": "a host device (PCI or USB passthrough, vGPU)",
     "tpm": "a TPM",
@@ -72,7 +82,6 @@ class DomainDisk:
     encrypted: bool
     secret_uuid: str
     serial: str
-    alias: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,16 @@ def facts(xml: str) -> DomainFacts:
     )
 
 
+def aliases(xml: str) -> dict[str, str]:
+    """Target of each disk -> libvirt's alias, under which QEMU knows it. Only the XML as it runs has them."""
+    found = {}
+    for disk in ET.fromstring(xml).findall("devices/disk"):  # noqa: S314 - this host's own libvirt wrote it
+        target, alias = disk.find("target"), disk.find("alias")
+        if target is not None and alias is not None:
+            found[target.get("dev", "")] = alias.get("name", "")
+    return found
+
+
 def sysinfo_entry(root: ET.Element, name: str) -> str:
     """An SMBIOS system string of the domain, '' where it has none."""
     return root.findtext(f"sysinfo[@type='smbios']/system/entry[@name='{name}']", "")
@@ -177,7 +196,6 @@ def _disks(root: ET.Element, refusals: list[str]) -> Iterator[DomainDisk]:
         where: str | tuple[str, str] = source.get("file") or source.get("dev") or ""
         if kind == "volume":
             where = (source.get("pool", ""), source.get("volume", ""))
-        alias = disk.find("alias")
         yield DomainDisk(
             index=index,
             target=name,
@@ -188,7 +206,6 @@ def _disks(root: ET.Element, refusals: list[str]) -> Iterator[DomainDisk]:
             encrypted=encryption is not None,
             secret_uuid=secret.get("uuid", "") if secret is not None else "",
             serial=disk.findtext("serial", ""),
-            alias=alias.get("name", "") if alias is not None else "",
         )
 
 
@@ -229,7 +246,7 @@ def _devices(root: ET.Element, refusals: list[str]) -> tuple[str, ...]:
             refusals.append(_WHY_NOT.get(device.tag, f"a device of kind {device.tag}"))
             continue
         model = _model(device)
-        if model != "none":
+        if (device.tag, model) not in _IMPLICIT and model != "none":
             kinds[f"{device.tag}:{model}"] += 1
     for feature in root.find("features") or ():
         kinds[f"feature:{feature.tag}"] += 1

@@ -69,7 +69,7 @@ class LibvirtHypervisor:
 
 
 def _image_refusals(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> list[str]:
-    missing = [disk.target for disk in found.disks if disk.alias not in devices]
+    missing = [disk.target for disk in found.disks if disk.target not in devices]
     return [f"disk {target}, which QEMU does not have open" for target in missing]
 
 
@@ -89,7 +89,7 @@ def _needs(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> dict[str, 
                 "index": disk.index,
                 "target": disk.target,
                 "bus": disk.bus,
-                "size": devices[disk.alias]["image"]["virtual-size"],
+                "size": devices[disk.target]["image"]["virtual-size"],
                 "encrypted": disk.encrypted,
                 "boot": disk.index == 0,
                 # Not part of the descriptor: the volume's id, by which its encryption is found in Cinder.

@@ -109,8 +109,8 @@ class NbdReader:
             raise HypervisorError(f"QEMU's disk export: {error}") from error
 
     def close(self) -> None:
-        """End the connection."""
-        self._handle.close()
+        """End the connection; libnbd does so when the handle goes."""
+        self._handle = None
 
     def _check(self) -> None:
         if self._cancelled():

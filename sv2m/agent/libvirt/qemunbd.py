@@ -107,25 +107,27 @@ class NbdDisk:
 
     def close(self) -> None:
         """Flush to stable storage, and wait for qemu-nbd to let go of the disk: QEMU could not lock it before."""
-        if self._process is None or self._handle is None:
+        process, handle = self._process, self._handle
+        if process is None or handle is None:
             return
         try:
-            self._handle.flush()
-            self._handle.shutdown()
-            _, message = self._process.communicate(timeout=self._timeout)
+            handle.flush()
+            handle.shutdown()
+            process.wait(self._timeout)
         except (nbd.Error, subprocess.TimeoutExpired) as error:
             raise HypervisorError(f"disk {self.index} could not be flushed and closed: {error}") from error
-        if self._process.returncode:
-            raise HypervisorError(f"disk {self.index} could not be closed: {_last_line(message)}")
-        self._process = None
-        self._socket_path.unlink(missing_ok=True)
+        if process.returncode:
+            raise HypervisorError(f"disk {self.index} could not be closed: qemu-nbd said {process.returncode}")
+        self.kill()
 
     def kill(self) -> None:
         """End qemu-nbd whatever it does. Safe from any thread and more than once."""
-        process = self._process
+        process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         self._socket_path.unlink(missing_ok=True)
 
     def _connect(self) -> None:
@@ -134,6 +136,8 @@ class NbdDisk:
         deadline = time.monotonic() + self._timeout
         while True:
             handle = nbd.NBD()
+            # Records do not end where blocks do: whoever is not told block sizes gets them rounded by qemu-nbd.
+            handle.set_request_block_size(False)
             try:
                 handle.connect_unix(str(self._socket_path))
             except nbd.Error as error:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two hosts, a guest at A, an agent on each. The guest is booted once; whatever a test does, it runs again after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from lab.cloud import Lab
+from lab.guest import image
+from tests.agent.agents import AgentHere
+from tests.agent.hosts import LibvirtHost, Server, until
+from tests.agent.leftovers import leftovers
+from tests.agent.move import Move
+
+#: The kernel and the guest's image are kept here between runs, together with those of the tests on two clouds.
+CACHE = os.environ.get("SV2M_TEST_LAB_DIR", "/var/tmp/sv2m-test")
+EIK = bytes(range(32))
+LOCAL_SIZE = 24 << 20
+
+
+@dataclass
+class Hosts:
+    """Both hosts, the guest, and how to make a placeholder and a migration."""
+
+    a: LibvirtHost
+    b: LibvirtHost
+    server: Server
+    base: Path
+    directory: Path
+    placeholders: list[Server] = field(default_factory=list)
+
+    def placeholder(self, eik: bytes = EIK, size: int = image.SIZE, **options: Any) -> Server:
+        """As Nova leaves one: booted from blank disks, suspended."""
+        made = Server(self.b, eik, LOCAL_SIZE, **options)
+        made.make(None, size)
+        self.placeholders.append(made)
+        made.domain.create()
+        made.domain.managedSave(0)
+        return made
+
+    def resume_guest(self) -> None:
+        """As Nova's unpause, when the guest is paused."""
+        if self.server.domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            self.server.domain.resume()
+        before = self.server.count()
+        until("the guest counts at A", lambda: self.server.count() > before)
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    lab = Lab.load(CACHE)
+    image.prepare(lab)
+    # A short path: those of libvirt's sockets may have 107 characters.
+    directory = Path(tempfile.mkdtemp(prefix="sv2m-", dir="/var/tmp"))
+    a, b = LibvirtHost(directory / "a"), LibvirtHost(directory / "b")
+    base = directory / "base.raw"
+    base.write_bytes(b"shared" + bytes(4090) + os.urandom(3 << 20) + bytes(LOCAL_SIZE - (3 << 20) - 4096))
+    try:
+        a.start()
+        b.start()
+        server = Server(a, EIK, LOCAL_SIZE)
+        server.make(image.default_image(lab), image.SIZE, base)
+        server.domain.create()
+        until("the guest counts", lambda: server.count() > 2, 180)
+        yield Hosts(a, b, server, base, directory)
+    finally:
+        for host in (a, b):
+            host.stop()
+        shutil.move(directory, "/tmp/lastrun")
+
+
+@dataclass
+class World:
+    """What a test gets: hosts, agents, the key managers' content."""
+
+    hosts: Hosts
+    a: AgentHere
+    b: AgentHere
+    keys: dict[str, bytes]
+    agent: Callable[..., Any]
+
+    @property
+    def server(self) -> Server:
+        return self.hosts.server
+
+    def move(self) -> Move:
+        return Move(self.a, self.b, self.keys, self.hosts.server, EIK)
+
+
+@pytest.fixture
+def world(hosts: Hosts, tmp_path: Path) -> Iterator[World]:
+    """After the test nothing is left of it, and the guest runs at A."""
+    keys: dict[str, bytes] = {}
+    states = {name: hosts.directory / f"{name}-agent" for name in "ab"}
+    a = AgentHere(hosts.a.uri, states["a"], keys)
+    b = AgentHere(hosts.b.uri, states["b"], keys)
+    a.start()
+    b.start()
+    try:
+        yield World(hosts, a, b, keys, lambda *_: None)
+    finally:
+        for agent in (a, b):
+            for job in agent.agent.jobs.all():
+                if job.state != "running":
+                    job.abort()
+                job.forget()
+            agent.stop()
+        for placeholder in hosts.placeholders:
+            placeholder.remove()
+        hosts.placeholders.clear()
+        hosts.resume_guest()
+    assert leftovers(hosts.server.domain, states.values()) == []

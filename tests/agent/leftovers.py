@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a migration may not leave behind on a host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import libvirt_qemu
+
+
+def ask(domain: Any, command: str, **arguments: Any) -> Any:
+    request = json.dumps({"execute": command, "arguments": arguments})
+    return json.loads(libvirt_qemu.qemuMonitorCommand(domain, request, 0))["return"]
+
+
+def leftovers(domain: Any, states: Iterable[Path]) -> list[str]:
+    """Bitmaps, exports, NBD server, bandwidth in QEMU; files in the agents' directories; processes."""
+    found = [
+        f"bitmap {bitmap['name']}"
+        for node in ask(domain, "query-named-block-nodes", flat=True)
+        for bitmap in node.get("dirty-bitmaps", ())
+    ]
+    found += [f"export {export['id']}" for export in ask(domain, "query-block-exports")]
+    if ask(domain, "query-migrate-parameters")["max-bandwidth"] > 1 << 40:
+        found.append("bandwidth")
+    for state in states:
+        found += [f"file {path}" for path in state.rglob("*") if path.name not in ("jobs", "work")]
+        found += [f"process {name}" for name in _processes(state)]
+    return found
+
+
+def _processes(state: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if command.startswith(b"qemu-nbd") and str(state).encode() in command:
+            found.append(command.decode(errors="replace").replace("\0", " "))
+    return found
