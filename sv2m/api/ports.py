@@ -24,6 +24,8 @@ class Server:
     #: What Nova is doing with it now; None: nothing.
     task_state: str | None
     volume_ids: tuple[str, ...]
+    #: Whether somebody has locked it against changes.
+    locked: bool = False
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,11 @@ def _check_server(server: Server) -> None:
             f"server {server.id} is {server.status}{doing}; it must be {' or '.join(MOVABLE)} and at rest",
             remedy="Bring it into one of these states and try again.",
         )
+    if server.locked:
+        raise errors.ServerNotMovable(
+            f"server {server.id} is locked",
+            remedy="Unlock it (openstack server unlock), or leave it where whoever locked it wants it.",
+        )
 
 
 def _check_agreement(peer: Peer | None, name: str) -> None:

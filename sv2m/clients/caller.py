@@ -19,7 +19,7 @@ from sv2m.api.ports import Server, VolumeSecret
 from sv2m.clients.failures import from_status, translated, words
 from sv2m.clients.keystone import Keystone
 
-#: 2.3 brought attached volumes; nothing newer is needed here.
+#: 2.3 brought attached volumes, 2.9 the lock; nothing newer is needed here.
 NOVA_MICROVERSION = "2.26"
 #: keystoneauth prints requests and answers when its logger is at DEBUG; what callers and services tell each
 #: other about keys is nobody's business.
@@ -50,6 +50,7 @@ class CallerServices:
             project_id=body["tenant_id"],
             status=body["status"],
             task_state=body.get("OS-EXT-STS:task_state"),
+            locked=bool(body.get("locked")),
             volume_ids=tuple(one["id"] for one in body.get("os-extended-volumes:volumes_attached", ())),
         )
 

@@ -44,6 +44,11 @@ def document() -> sa.types.TypeEngine[bytes]:
     return sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
+def part() -> sa.types.TypeEngine[bytes]:
+    """Bytes of up to 16 MiB: BLOB, and MEDIUMBLOB where BLOB would end at 64 KiB."""
+    return sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+
+
 def text() -> sa.types.TypeEngine[str]:
     """Text of any length: TEXT, and LONGTEXT where TEXT would end at 64 KiB."""
     return sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")

@@ -41,7 +41,7 @@ def record(  # noqa: PLR0917 - the order is that of the columns
             migration_id=migration_id,
             kind=kind,
             direction=direction,
-            document=document,
+            parts=Message.cut(document),
             digest=digest,
             at=now or datetime.now(UTC),
         )

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from sv2m.db.columns import UtcDateTime, document, text
+from sv2m.db.columns import UtcDateTime, part, text
 
+#: Bytes of a document in one row. A statement may need twice as many; no max_allowed_packet is that small.
+PART_BYTES = 512 << 10
 #: Names for constraints, so that later schema versions can alter them on every database.
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -83,9 +85,34 @@ class Message(Base):
     migration_id: Mapped[str] = mapped_column(sa.String(36), sa.ForeignKey("migrations.id"))
     kind: Mapped[str] = mapped_column(sa.String(32))
     direction: Mapped[str] = mapped_column(sa.String(16))
-    document: Mapped[bytes] = mapped_column(document())
     digest: Mapped[bytes] = mapped_column(sa.LargeBinary(64))
     at: Mapped[datetime]
+    #: Read together with the row, so that it stays readable when the session has ended.
+    parts: Mapped[list[MessagePart]] = relationship(order_by="MessagePart.number", lazy="selectin")
+
+    @property
+    def document(self) -> bytes:
+        """The document's bytes, exactly as they travelled."""
+        return b"".join(one.content for one in self.parts)
+
+    @staticmethod
+    def cut(document: bytes) -> list[MessagePart]:
+        """The parts in which a document is kept."""
+        starts = range(0, len(document), PART_BYTES)
+        return [
+            MessagePart(number=number, content=document[start : start + PART_BYTES])
+            for number, start in enumerate(starts)
+        ]
+
+
+class MessagePart(Base):
+    """A piece of a document: small enough for a statement of any database, however large the document is."""
+
+    __tablename__ = "message_parts"
+
+    message_id: Mapped[int] = mapped_column(sa.ForeignKey("messages.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    content: Mapped[bytes] = mapped_column(part())
 
 
 class Peer(Base):

@@ -118,6 +118,13 @@ def test_server_in_a_state_that_does_not_move(api: API, status: str, task: str |
     assert status in response.json["error"]["message"]
 
 
+def test_locked_server(api: API) -> None:
+    api.cloud.servers[SERVER] = replace(api.cloud.servers[SERVER], locked=True)
+    response = api("POST", "/v1/migrations", wanted())
+    assert (response.status_int, response.json["error"]["code"]) == (409, "server-not-movable")
+    assert "unlock" in response.json["error"]["remedy"]
+
+
 def test_grant_that_fails_is_taken_back_and_told(api: API) -> None:
     ref = "https://keys/v1/secrets/2"
     api.cloud.broken_secrets[ref] = errors.PolicyError("Barbican does not allow this to you")

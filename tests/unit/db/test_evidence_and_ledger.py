@@ -28,6 +28,17 @@ def test_same_document_again_is_no_change(migration: str) -> None:
         assert [(m.kind, m.document) for m in messages.list_for(session, migration)] == [("Offer", b"one")]
 
 
+def test_large_documents_come_back_whole(migration: str) -> None:
+    large = bytes(range(256)) * 8192 + b"end"
+    with engine.session() as session:
+        messages.record(session, migration, "Transfer", messages.SENT, large, b"d")
+        messages.record(session, migration, "crl", messages.SENT, b"", b"d")
+    with engine.session() as session:
+        transfer, crl = messages.list_for(session, migration)
+    # Readable after the session has ended.
+    assert (transfer.document, crl.document) == (large, b"")
+
+
 def test_other_document_of_the_same_kind_is_refused(migration: str) -> None:
     with engine.session() as session:
         messages.record(session, migration, "Offer", messages.RECEIVED, b"one", b"d1")

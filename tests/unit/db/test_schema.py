@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateTable
 
-from sv2m.db import engine, models, peers, sync
+from sv2m.db import engine, messages, models, peers, sync
 
 
 def test_revisions_make_the_models_tables(database: sa.Engine) -> None:
@@ -22,7 +23,7 @@ def test_revisions_make_the_models_tables(database: sa.Engine) -> None:
 
 def test_upgrade_twice_changes_nothing_and_says_the_version(database: sa.Engine) -> None:
     sync.upgrade(database)
-    assert sync.version(database) == sync.head() == "0001"
+    assert sync.version(database) == sync.head() == "0002"
 
 
 def test_empty_database_has_no_version() -> None:
@@ -30,9 +31,42 @@ def test_empty_database_has_no_version() -> None:
 
 
 def test_mysql_keeps_whole_documents_and_microseconds() -> None:
-    ddl = str(CreateTable(models.Base.metadata.tables["messages"]).compile(dialect=mysql.dialect()))
-    assert "LONGBLOB" in ddl
-    assert "DATETIME(6)" in ddl
+    def ddl(table: str) -> str:
+        return str(CreateTable(models.Base.metadata.tables[table]).compile(dialect=mysql.dialect()))
+
+    assert "MEDIUMBLOB" in ddl("message_parts")
+    assert "DATETIME(6)" in ddl("messages")
+
+
+def test_documents_of_the_first_schema_are_kept(tmp_path: Path) -> None:
+    database = sa.create_engine(f"sqlite:///{tmp_path}/old.sqlite")
+    sync.upgrade(database, "0001")
+    large = bytes(range(256)) * 5000
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with database.begin() as connection:
+        old = sa.MetaData()
+        old.reflect(connection)
+        connection.execute(
+            sa.insert(old.tables["migrations"]).values(
+                id="m", role="source", peer="b", server_name="", project_id="p", user_id="", phase="x",
+                generation=0, vm_generation=0, status="failed", needs={}, state={}, bytes_total=0,
+                bytes_done=0, rate=0, abort_requested=False, created_at=now, updated_at=now,
+            )
+        )  # fmt: skip
+        for kind, document in (("Offer", b"small"), ("Transfer", large)):
+            connection.execute(
+                sa.insert(old.tables["messages"]).values(
+                    migration_id="m", kind=kind, direction="sent", document=document, digest=b"d", at=now
+                )
+            )
+    sync.upgrade(database)
+    engine.use(database)
+    try:
+        with engine.session() as session:
+            kept = {one.kind: one.document for one in messages.list_for(session, "m")}
+    finally:
+        engine.use(None)
+    assert kept == {"Offer": b"small", "Transfer": large}
 
 
 def test_times_come_back_as_the_same_instant(database: sa.Engine) -> None:
