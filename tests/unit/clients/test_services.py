@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement, Cinder, Neutron and Glance."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from sv2m import errors
+from sv2m.clients.cinder import Cinder
+from sv2m.clients.glance import BLANK_SIZE, Glance
+from sv2m.clients.keystone import Keystone
+from sv2m.clients.neutron import Neutron
+from sv2m.clients.placement import Placement
+from sv2m.clients.storage import Storage
+from tests.unit.clients.conftest import PROJECT, Cloud
+
+MIGRATION = "5b0dfd1c-71f1-4b0c-9d4f-0a4d6d5a0001"
+VOLUME = {"id": "v1", "name": "root", "status": "available", "size": 3, "bootable": "true", "encrypted": True}
+
+
+def test_what_changes_something_is_sent_once_what_reads_is_tried_again(
+    cloud: Cloud, keystone: Keystone
+) -> None:
+    lost = {"exc": requests.exceptions.ConnectionError}
+    put = cloud.http.put("http://placement.test/allocations/m1", **lost)
+    get = cloud.http.get("http://placement.test/allocations/m1", [lost, {"json": {"allocations": {}}}])
+    placement = Placement(keystone)
+    with pytest.raises(errors.ServiceUnavailable, match="Placement: cannot allocate for m1"):
+        placement.allocate("m1", {"rp": {"VCPU": 1}}, consumer_type="T", project_id="p", user_id="u")
+    assert put.call_count == 1
+    assert placement.allocations("m1") == {}
+    assert get.call_count == 2
+
+
+def test_an_allocation_is_for_a_consumer_that_must_be_new(cloud: Cloud, keystone: Keystone) -> None:
+    put = cloud.http.put(
+        "http://placement.test/allocations/m1", [{"status_code": 204}, {"status_code": 409, "json": {}}]
+    )
+    asked = {"consumer_type": "SV2M_OFFER", "project_id": "p", "user_id": "u"}
+    assert Placement(keystone).allocate("m1", {"rp": {"VCPU": 1}}, **asked)
+    assert not Placement(keystone).allocate("m1", {"rp": {"VCPU": 1}}, **asked)
+    sent = put.request_history[0]
+    assert sent.json()["consumer_generation"] is None
+    assert sent.json()["allocations"] == {"rp": {"resources": {"VCPU": 1}}}
+    assert sent.headers["OpenStack-API-Version"] == "placement 1.38"
+
+
+def test_releasing_what_is_not_held_is_fine(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.delete(
+        "http://placement.test/allocations/m1", [{"status_code": 204}, {"status_code": 404, "json": {}}]
+    )
+    assert Placement(keystone).release("m1")
+    assert not Placement(keystone).release("m1")
+
+
+def test_capacity_counts_reservation_and_ratio(cloud: Cloud, keystone: Keystone) -> None:
+    inventory = {"total": 10, "reserved": 2, "allocation_ratio": 1.5}
+    cloud.http.get(
+        "http://placement.test/resource_providers/rp/inventories", json={"inventories": {"VCPU": inventory}}
+    )
+    assert Placement(keystone).inventories("rp")["VCPU"].capacity == 12
+
+
+def test_a_volume_in_error_ends_the_waiting(cloud: Cloud, keystone: Keystone) -> None:
+    states = [{"json": {"volume": {**VOLUME, "status": one}}} for one in ("creating", "error")]
+    cloud.http.get("http://cinder.test/v3/volumes/v1", states)
+    with pytest.raises(errors.HostError, match="v1 is error instead of available"):
+        Cinder(keystone, sleep=lambda _: None).wait_for("v1", "available", 10)
+
+
+def test_waiting_for_a_volume_has_an_end(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", json={"volume": {**VOLUME, "status": "creating"}})
+    ticks = iter(range(100))
+    with pytest.raises(errors.HostError, match="still creating after 3 s"):
+        Cinder(keystone, sleep=lambda _: None, clock=lambda: next(ticks)).wait_for("v1", "available", 3)
+
+
+def test_only_volumes_that_bear_the_mark_are_found(cloud: Cloud, keystone: Keystone) -> None:
+    # An API that ignores the filter must not make us delete strangers' volumes.
+    mine = {**VOLUME, "metadata": {"sv2m_migration": MIGRATION}}
+    listed = cloud.http.get(
+        "http://cinder.test/v3/volumes/detail", json={"volumes": [{**VOLUME, "id": "v2"}, mine]}
+    )
+    assert [one.id for one in Cinder(keystone).find(MIGRATION)] == ["v1"]
+    assert listed.last_request.qs["all_tenants"] == ["1"]
+
+
+def test_deleting_a_volume_waits_until_it_is_gone(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
+    there = {"json": {"volume": {**VOLUME, "status": "deleting"}}}
+    gets = cloud.http.get(
+        "http://cinder.test/v3/volumes/v1", [there, there, {"status_code": 404, "json": {}}]
+    )
+    Cinder(keystone, sleep=lambda _: None).delete("v1")
+    assert gets.call_count == 3
+
+
+def test_deleting_a_volume_that_is_gone_is_fine(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=404, json={})
+    Cinder(keystone).delete("v1")
+
+
+def test_a_plain_volume_has_no_encryption(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1/encryption", json={"encryption_key_id": None})
+    assert Cinder(keystone).encryption("v1") is None
+    assert Storage(Cinder(keystone), Glance(keystone)).encryption("v1") == {}
+
+
+def test_a_port_that_is_there_is_not_made_twice(cloud: Cloud, keystone: Keystone) -> None:
+    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
+    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": [port]})
+    made = cloud.http.post("http://neutron.test/v2.0/ports", json={"port": port})
+    assert Neutron(keystone).create(MIGRATION, PROJECT, "net0", "FA:16:3E:00:00:01") == "p1"
+    assert made.call_count == 0
+
+
+def test_a_port_is_made_with_the_mac_and_no_say_about_security_groups(
+    cloud: Cloud, keystone: Keystone
+) -> None:
+    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
+    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": []})
+    cloud.http.get("http://neutron.test/v2.0/networks?id=net0", json={"networks": []})
+    cloud.http.get("http://neutron.test/v2.0/networks?name=net0", json={"networks": [{"id": "n1"}]})
+    made = cloud.http.post("http://neutron.test/v2.0/ports", json={"port": port})
+    Neutron(keystone).create(MIGRATION, PROJECT, "net0", "fa:16:3e:00:00:01")
+    sent = made.last_request.json()["port"]
+    assert sent == {"network_id": "n1", "mac_address": "fa:16:3e:00:00:01", "name": f"sv2m-{MIGRATION}"}
+    assert cloud.tokens[-1]["scope"] == {"project": {"id": PROJECT}}
+
+
+def test_a_mac_that_is_taken_is_a_conflict(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": []})
+    cloud.http.get("http://neutron.test/v2.0/networks", json={"networks": [{"id": "n1"}]})
+    taken = {"NeutronError": {"type": "MacAddressInUse", "message": "MAC in use", "detail": ""}}
+    cloud.http.post("http://neutron.test/v2.0/ports", status_code=409, json=taken)
+    with pytest.raises(errors.HostError, match="MAC in use") as caught:
+        Neutron(keystone).create(MIGRATION, PROJECT, "n1", "fa:16:3e:00:00:01")
+    assert caught.value.code == "service-conflict"
+
+
+def test_a_blank_image_that_cannot_be_filled_does_not_stay(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.post("http://glance.test/v2/images", json={"id": "i1"})
+    cloud.http.put("http://glance.test/v2/images/i1/file", status_code=503)
+    deleted = cloud.http.delete("http://glance.test/v2/images/i1", status_code=204)
+    with pytest.raises(errors.ServiceUnavailable):
+        Glance(keystone).create_blank(PROJECT, "blank")
+    assert deleted.call_count == 1
+
+
+def test_a_blank_image_is_private_and_zero(cloud: Cloud, keystone: Keystone) -> None:
+    made = cloud.http.post("http://glance.test/v2/images", json={"id": "i1"})
+    filled = cloud.http.put("http://glance.test/v2/images/i1/file", status_code=204)
+    assert Glance(keystone).create_blank(PROJECT, "blank", {"hw_machine_type": "q35"}) == "i1"
+    assert made.last_request.json()["visibility"] == "private"
+    assert made.last_request.json()["hw_machine_type"] == "q35"
+    assert filled.last_request.body == bytes(BLANK_SIZE)
