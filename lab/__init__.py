@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two real OpenStack clouds, and the third party both trust, on one machine: for demonstration and tests only.
+"""Two real OpenStack clouds, and the third party both trust, on one machine, to show and to test.
 
     python -m lab up | status | down | logs | exec | ttp
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from lab import demo, status
 from lab.cloud import Lab
 from lab.down import leftovers, stop_all
-from lab.namespace import CommandFailedError, NotRunningError, inside
+from lab.guest import image
+from lab.namespace import CommandFailedError, NotRunningError, in_network, inside
 from lab.plan import StepFailedError
 from lab.progress import Progress
+from lab.resources import add_image
 from lab.session import user_environment
 from lab.ttp import command as ttp
 from lab.up import exclusive, is_up, up
@@ -96,7 +98,8 @@ def _up(lab: Lab) -> int:
         up(lab, Progress())
     except StepFailedError as error:
         print(
-            f"the lab did not start: {error}\nsee `python -m lab status`; end what runs with `python -m lab down`",
+            f"the lab did not start: {error}\n"
+            "see `python -m lab status`; end what runs with `python -m lab down`",
             file=sys.stderr,
         )
         return 1
@@ -127,10 +130,6 @@ def _logs(lab: Lab, cloud: str, service: str, follow: bool) -> int:
 
 
 def _image(lab: Lab, options: argparse.Namespace) -> int:
-    from lab.guest import image
-    from lab.namespace import in_network
-    from lab.resources import add_image
-
     sizes = (options.fill_memory, options.fill_disk, options.sum_every)
     file = lab.cache / f"guest-{'-'.join(map(str, sizes))}-{image.default_image(lab).name}"
     image.build(lab, file, *sizes)

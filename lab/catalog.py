@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users, projects and roles of a cloud, and its service catalog; only OpenStack's standard personas are used."""
+"""Users, projects and roles of a cloud, and its service catalog; the standard personas only."""
 
 from __future__ import annotations
 

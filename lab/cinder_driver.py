@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder driver of the lab: the NFS driver, whose encrypted volumes are raw LUKS containers as on block storage.
+"""Cinder driver of the lab: the NFS driver, with raw LUKS containers as on block storage.
 
 The stock driver makes them LUKS inside qcow2 but tells Nova they are raw, and Nova formats over them.
 """
@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from castellan import key_manager
-from cinder import interface
-from cinder.image import image_utils
-from cinder.volume import volume_utils
-from cinder.volume.drivers import nfs
+from cinder import interface  # type: ignore[import-untyped]
+from cinder.image import image_utils  # type: ignore[import-untyped]
+from cinder.volume import volume_utils  # type: ignore[import-untyped]
+from cinder.volume.drivers import nfs  # type: ignore[import-untyped]
 from oslo_concurrency import processutils
 from oslo_config import cfg
 from oslo_utils import units
 
-#: Bytes that qemu-img puts before the data of a LUKS1 container; a file larger than the volume is refused by Cinder.
+#: Bytes that qemu-img puts before the data of a LUKS1 container; Cinder refuses a file larger
+#: than the volume.
 HEADER = 2_068_480
 #: The key is random, so that stretching it adds nothing but seconds to every start of a guest.
 ITERATION_MS = 10
@@ -34,10 +35,12 @@ class LuksRawNfsDriver(nfs.NfsDriver):  # type: ignore[misc]  # Cinder has no ty
 
     @contextlib.contextmanager
     def _passphrase(self, context: Any, key_id: str) -> Iterator[str]:
-        """A file that holds the volume's passphrase while it is needed: the key in hexadecimal, as Nova uses it."""
-        key = key_manager.API(cfg.CONF).get(context, key_id)
+        """A file that holds the passphrase while it is needed: the key in hexadecimal, as in Nova."""
+        encoded = key_manager.API(cfg.CONF).get(context, key_id).get_encoded()
+        if encoded is None:
+            raise ValueError(f"the key manager has no key in {key_id}")
         with tempfile.NamedTemporaryFile(dir=volume_utils.image_conversion_dir()) as file:
-            file.write(binascii.hexlify(key.get_encoded()))
+            file.write(binascii.hexlify(encoded))
             file.flush()
             yield f"secret,id=key,file={file.name}"
 

@@ -16,7 +16,7 @@ DEFAULT_DIRECTORY = "/var/tmp/sv2m-lab"
 DIRECTORY_VARIABLE = "SV2M_LAB_DIR"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-#: Where the services' programs and their sample configuration are: the environment this interpreter belongs to.
+#: Where the services' programs and their sample configuration are: this interpreter's environment.
 VENV = Path(sys.prefix)
 
 DOMAIN = "sv2m"
@@ -70,8 +70,8 @@ class Room:
     def marker(self) -> str:
         """Source of the tmpfs that exists only in this room's mount namespace.
 
-        It names the room and the lab's directory, so that it can tell whose process it is that has it among its
-        mounts, also after the records of the lab were lost.
+        It names the room and the lab's directory, so that it can tell whose process it is that has it among
+        its mounts, also after the records of the lab were lost.
         """
         return f"sv2m-lab:{self.name}:{str(self.lab.directory).encode().hex()}"
 
@@ -131,7 +131,7 @@ class Cloud(Room):
         return super().hosts() + f"{TTP_LINK[self.name][0]} ttp.{DOMAIN}\n"
 
     def url(self, service: str, path: str = "") -> str:
-        """URL of one of this cloud's APIs; plain HTTP because it is reachable on the cloud's own loopback only."""
+        """URL of one of its APIs; plain HTTP because it is reachable on its own loopback only."""
         return f"http://127.0.0.1:{PORTS[service]}{path}"
 
     @property
@@ -149,7 +149,7 @@ class Cloud(Room):
 
 @dataclass(frozen=True)
 class SchemaRoom(Cloud):
-    """Where the empty databases are made that every cloud starts from; it has a loopback interface and nothing else."""
+    """Where the empty databases are made that every cloud starts from; no network."""
 
     @property
     def hostname(self) -> str:
@@ -167,7 +167,7 @@ class Lab:
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str] | None = None) -> Lab:
-        """The lab in `directory`, else in $SV2M_LAB_DIR, else in /var/tmp/sv2m-lab. It need not be running."""
+        """The lab in `directory`, else in $SV2M_LAB_DIR, else in /var/tmp/sv2m-lab. It need not run."""
         return cls(Path(directory or os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY).resolve())
 
     @cached_property

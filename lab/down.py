@@ -11,7 +11,7 @@ from lab.process import Process, Record, stop
 
 
 def processes(room: Room) -> list[Process]:
-    """All processes of a room: those in its namespaces, and the recorded ones in case they never got that far."""
+    """All processes of a room: those in its namespaces, and the recorded ones if they never got that far."""
     found = set(members(room))
     for path in room.run.glob("*.json"):
         if (process := Record(path).running()) is not None:
@@ -22,7 +22,7 @@ def processes(room: Room) -> list[Process]:
 def stop_all(lab: Lab, patience: float = 3.0) -> int:
     """End every process of the lab and return how many there were.
 
-    Namespaces, mounts and interfaces exist nowhere but with these processes, so they end with the last of them.
+    Namespaces, mounts and interfaces exist nowhere but with these processes, so they end with the last.
     """
     first = [process for room in lab.rooms() for process in processes(room)]
     stop(first, patience)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A room's own mount, network and UTS namespace, and who lives in it.
 
-Nothing is pinned by name: the namespaces live as long as a process is in them. The first one is the anchor, which
-only sleeps. Whatever a service leaves behind (guests, privileged helpers, daemons that detached) is still found, by
-the room's marker among its mounts.
+Nothing is pinned by name: the namespaces live as long as a process is in them. The first one is the anchor,
+which only sleeps. Whatever a service leaves behind (guests, privileged helpers, daemons that detached) is
+still found, by the room's marker among its mounts.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _await_marker(room: Room) -> None:
 
 
 def _setup(room: Room, private: Path) -> Iterator[str]:
-    """Commands, run inside. The changed copies of system directories are in memory and go with the namespace."""
+    """Commands, run inside. Changes of system directories are in memory and go with it."""
     yield f"hostname {room.hostname}"
     yield "ip link set lo up"
     for system in ("/etc", "/usr/sbin"):
@@ -92,7 +92,7 @@ def _setup(room: Room, private: Path) -> Iterator[str]:
 
 
 def connect(lab: Lab) -> None:
-    """Lay the cables: cloud to cloud, and each cloud to the trusted third party. They go with the namespaces."""
+    """Lay the cables: cloud to cloud, and each cloud to the trusted third party. They go with them."""
     pids = {room.name: anchor(room).pid for room in (*lab.clouds.values(), lab.ttp)}
     _cable(pids, ("a", "peer0", PEER_ADDRESS["a"]), ("b", "peer0", PEER_ADDRESS["b"]))
     for name, (ttp, cloud) in TTP_LINK.items():
@@ -110,7 +110,7 @@ def _cable(pids: Mapping[str, int], one: tuple[str, str, str], other: tuple[str,
 
 
 def inside(room: Room, command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` in the room's namespaces. nsenter replaces itself: the pid stays."""
+    """The command line that runs `command` in the room's namespaces. nsenter keeps the pid."""
     return ["nsenter", "-t", str(anchor(room).pid), "-m", "-n", "-u", "--", *command]
 
 
@@ -125,7 +125,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in the room and wait for it, at most `timeout` seconds.
 
-    Raises subprocess.CalledProcessError (its output is in the message of `failure`) and subprocess.TimeoutExpired.
+    Raises:
+        CommandFailedError: it ended with an error, and `check` is true
+        subprocess.TimeoutExpired: it took longer
     """
     result = subprocess.run(
         inside(room, command),

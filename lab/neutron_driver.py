@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ML2 mechanism driver of the lab: every port binds to a plain tap device on its compute host, joined to nothing.
+"""ML2 mechanism driver of the lab: every port binds to a plain tap device, joined to nothing.
 
 So a server has a real NIC with the port's MAC address, without Open vSwitch and its agents.
 """
 
 from __future__ import annotations
 
-from neutron_lib import constants
-from neutron_lib.api.definitions import portbindings
-from neutron_lib.plugins.ml2 import api
+from neutron_lib import constants  # type: ignore[import-untyped]
+from neutron_lib.api.definitions import portbindings  # type: ignore[import-untyped]
+from neutron_lib.plugins.ml2 import api  # type: ignore[import-untyped]
 
 
 class TapMechanismDriver(api.MechanismDriver):  # type: ignore[misc]  # neutron-lib has no type hints
@@ -18,7 +18,7 @@ class TapMechanismDriver(api.MechanismDriver):  # type: ignore[misc]  # neutron-
         """Nothing to set up: ML2 asks for this method."""
 
     def bind_port(self, context: api.PortContext) -> None:
-        """Take the first segment offered. The port is ACTIVE at once, because nothing else has to be wired."""
+        """Take the first segment offered. The port is ACTIVE at once, nothing else has to be wired."""
         for segment in context.segments_to_bind:
             details = {portbindings.CAP_PORT_FILTER: False}
             context.set_binding(

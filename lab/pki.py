@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud's own certificate authority for TLS, and the certificate of its SV2M gateway. The clouds share neither.
+"""A cloud's own certificate authority for TLS, and the certificate of its SV2M gateway. They share neither.
 
 It has nothing to do with the trusted third party, which certifies the keys that sign evidence.
 """
@@ -40,7 +40,7 @@ def builder(
     first: datetime.timedelta,
     last: datetime.timedelta,
 ) -> x509.CertificateBuilder:
-    """A certificate valid from `first` (less five minutes, for clocks that differ) to `last`, both from now."""
+    """A certificate valid from `first` (less five minutes, for clocks that differ) to `last` from now."""
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -90,7 +90,7 @@ def server_certificate(
 
 
 def issue(cloud: Cloud) -> None:
-    """Write <cloud>/etc/tls/{ca.pem,gateway.pem,gateway.key}. The CA's key is forgotten: the lab issues no more."""
+    """Write <cloud>/etc/tls/{ca.pem,gateway.pem,gateway.key}. The CA's key is forgotten."""
     ca_key, ca = authority(f"{cloud.full_name} TLS CA")
     key, certificate = server_certificate(ca_key, ca, cloud.full_name, (cloud.address,))
     write_private(cloud.tls / "ca.pem", certificate_pem(ca), 0o644)

@@ -29,8 +29,8 @@ class Plan:
         """Run all steps.
 
         Raises:
-            StepFailedError: a step failed. No new one was begun then, and those under way were left to themselves:
-                they may wait for what will never come, and end with the process or by `down`.
+            StepFailedError: a step failed. No new one was begun then, and those under way were left to
+                themselves: they may wait for what will never come, and end with the process or by `down`.
         """
         self._check()
         done: set[str] = set()

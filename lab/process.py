@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spawning a process, recording which one it is, and stopping exactly that one again.
 
-A process id alone names nothing for long: ids are used again. A record therefore holds the start time too, and a
-process is only signalled while both still agree.
+A process id alone names nothing for long: ids are used again. A record therefore holds the start time too,
+and a process is only signalled while both still agree.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Process:
         return Process.find(self.pid) == self
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless the process has gone. A pid file descriptor closes the gap between look and kill."""
+        """Send a signal, unless the process has gone. A pidfd closes the gap between look and kill."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -62,7 +62,7 @@ class Process:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/<pid>/stat from the third (state) on; the second may itself hold blanks and brackets."""
+    """Fields of /proc/<pid>/stat from the third (state) on; the second may hold blanks."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

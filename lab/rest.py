@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small client for one cloud's APIs, for setting the lab up; the thread that uses it must be in the cloud's network."""
+"""A small client for one cloud's APIs, used by a thread in the cloud's network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Client:
         self.token: dict[str, Any] = token["token"]
 
     def call(self, method: str, service: str, path: str, body: object = None) -> Any:
-        """Send JSON to `path` below the service's root and return the JSON answered, None if there was no content."""
+        """Send JSON to `path` below the service's root and return the JSON answered, if any."""
         root, version = _ROOTS[service]
         return self._send(method, self._cloud.url(service, root + path), body, version)[1]
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A MariaDB data directory with every service's empty, migrated databases, made once and copied to each cloud.
+"""A MariaDB data directory with all databases, empty but migrated: made once, copied to each cloud.
 
-The migrations are most of the work of a first start, and their result is the same for every cloud. It is kept in
-the lab's cache under a key of all versions that went into it. It holds no user but root by unix socket: each cloud's
-users and passwords come at its own server's start.
+The migrations are most of the work of a first start, and their result is the same for every cloud. It is
+kept in the lab's cache under a key of all versions that went into it. It holds no user but root by unix
+socket: each cloud's users and passwords come at its own server's start.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def template(lab: Lab) -> Path:
 
 
 def add_steps(plan: Plan, lab: Lab) -> None:
-    """Add what makes the template, ending with the step `databases`; one empty step if it is there already."""
+    """Add what makes the template, ending with the step `databases`, which is empty if it is there."""
     target = template(lab)
     if target.exists():
         plan.add("databases", lambda: None)
@@ -103,7 +103,7 @@ def _migration(room: Cloud, part: Component) -> Callable[[], None]:
 
 
 def _finish(room: Cloud, target: Path) -> None:
-    """Stop the server cleanly, so that the copies need no recovery, and put the data directory into the cache."""
+    """Stop the server cleanly, so that the copies need no recovery, and keep its data directory."""
     names = ", ".join(f"{user}@'127.0.0.1'" for user in users())
     client = ["/usr/bin/mariadb", "--no-defaults", f"--socket={room.run / 'mysql.sock'}"]
     namespace.run(room, client, input=f"DROP USER {names}; SET GLOBAL innodb_fast_shutdown = 0;")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running lab for tests and for the demonstration: commands and connections inside a cloud, as one of its users."""
+"""A running lab for tests and for the demonstration: commands and connections inside a cloud."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class CloudSession:
         )
 
     def in_network(self) -> AbstractContextManager[None]:
-        """Context in which the calling thread's new sockets are in the cloud's network; other threads' are not."""
+        """Context in which the calling thread's new sockets are in the cloud's network."""
         return namespace.in_network(self.cloud)
 
     def password(self, user: str) -> str:

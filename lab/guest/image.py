@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's disk image: a small FAT partition with SYSLINUX, kernel and initrd, and free room behind it.
 
-The disk boots by itself, so a server that was moved still boots after a hard reboot, in a cloud that never had the
-guest's image. An image with `kernel_id` would leave its kernel behind.
+The disk boots by itself, so a server that was moved still boots after a hard reboot, in a cloud that never
+had the guest's image. An image with `kernel_id` would leave its kernel behind.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lab.cloud import Cloud, Lab
 from lab.resources import GUEST_IMAGE, add_image
 
 MODULES = (
-    "virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk "
-    "failover net_failover virtio_net button evdev"
-).split()
+    *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"),
+    *("failover", "net_failover", "virtio_net", "button", "evdev"),
+)
 SIZE = 64 * 2**20
 _PARTITION_START = 2048
 _PARTITION_SECTORS = 40 * 2048
@@ -66,7 +66,7 @@ def build(
 
     Args:
         fill_memory_mb: MiB of memory the guest fills with data that does not compress
-        fill_disk_mb: MiB of its disk likewise, from 64 MiB on; the volume must be that much larger than the image
+        fill_disk_mb: MiB of its disk likewise, from 64 MiB on; the volume must have the room
         sum_every: seconds between two lines with the SHA-256 sums of both; 0 prints one
     """
     if target.exists():
@@ -122,7 +122,7 @@ def _initrd(work: Path, modules: Path) -> None:
 
 
 def _kernel(lab: Lab) -> tuple[Path, Path]:
-    """Debian's cloud kernel and its modules, fetched by apt and unpacked in the cache; nothing is installed."""
+    """Debian's cloud kernel and its modules, fetched by apt, unpacked in the cache, not installed."""
     unpacked = lab.cache / "kernel"
     if not unpacked.exists():
         work = lab.cache / "kernel.new"

@@ -25,6 +25,6 @@ _NAMES = (
 
 @cache
 def components() -> tuple[Component, ...]:
-    """All parts in the order of the table that `status` prints; SV2M's own programs last, where they are present."""
+    """All parts in the order of the table that `status` prints; SV2M's own programs last."""
     names = [*_NAMES, *(["sv2m"] if importlib.util.find_spec("lab.services.sv2m") else [])]
     return tuple(importlib.import_module(f"lab.services.{name}").COMPONENT for name in names)

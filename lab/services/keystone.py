@@ -29,7 +29,7 @@ def configure(cloud: Cloud) -> None:
             "token": {"provider": "fernet"},
             **{section: {"key_repository": repository} for section, repository in repositories.items()},
             "cache": {"enabled": False},
-            # The least bcrypt allows; it saves many seconds of a lab's start and would be wrong anywhere else.
+            # The least bcrypt allows; it saves many seconds here and would be wrong anywhere else.
             "identity": {"password_hash_algorithm": "bcrypt", "password_hash_rounds": 4},
         },
     )
@@ -44,7 +44,7 @@ def _manage(cloud: Cloud, *arguments: str) -> list[str]:
 
 
 def bootstrap(cloud: Cloud) -> None:
-    """The first user, project, role and endpoint. The password goes by the environment, not by an argument."""
+    """The first user, project, role and endpoint. The password is in no argument."""
     url = cloud.auth_url
     names = (
         "--bootstrap-username",

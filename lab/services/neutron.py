@@ -45,7 +45,7 @@ def configure(cloud: Cloud) -> None:
 
 
 def _register_driver(cloud: Cloud) -> None:
-    """ML2 finds drivers by entry point, which takes a distribution: one of two files, outside the environment."""
+    """ML2 finds drivers by entry point, which takes a distribution: here one of two files."""
     own = cloud.directory / "plugins" / "sv2m_lab-1.0.dist-info"
     write_private(own / "METADATA", "Metadata-Version: 2.1\nName: sv2m-lab\nVersion: 1.0\n")
     drivers = "[neutron.ml2.mechanism_drivers]\nsv2m_lab_tap = lab.neutron_driver:TapMechanismDriver\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova: API, conductor, scheduler, and one compute host on libvirt and QEMU without hardware virtualisation."""
+"""Nova: API, conductor, scheduler, and one compute host on libvirt and QEMU without KVM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lab.services.base import (
     uwsgi,
 )
 
-#: Memory that cloud B offers to servers, in MiB: less than the flavor m1.medium wants, so that B refuses one.
+#: The most memory that cloud B offers to servers, in MiB; the flavor m1.medium wants more.
 ROOM_AT_B = 2048
 _URL = "{scheme}://{username}:{password}@{hostname}:{port}/"
 
@@ -38,20 +38,16 @@ def _compute_config(cloud: Cloud) -> Path:
     return cloud.etc / "nova" / "nova-compute.conf"
 
 
-def _host_memory() -> int:
-    """MiB of memory as libvirt counts them: the sum over NUMA nodes, which may differ from the system's own total."""
-    nodes = Path("/sys/devices/system/node").glob("node[0-9]*/meminfo")
-    counted = [
-        int(line.split()[3]) for path in nodes for line in path.read_text().splitlines() if "MemTotal" in line
-    ]
-    return sum(counted) // 1024 or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-
-
 def _memory(cloud: Cloud) -> dict[str, Value]:
-    """A guest only takes what it touches, so A promises more than there is; B keeps nearly all to itself."""
+    """A guest only takes what it touches, so A promises more than there is; B promises little.
+
+    B's part is a ratio, because the memory that libvirt counts may grow while a virtual machine with memory
+    ballooning runs; it never exceeds the system's own total, so B never offers more than ROOM_AT_B.
+    """
     if cloud.name == "a":
         return {"reserved_host_memory_mb": 256, "ram_allocation_ratio": 4.0}
-    return {"reserved_host_memory_mb": max(_host_memory() - ROOM_AT_B, 0), "ram_allocation_ratio": 1.0}
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return {"reserved_host_memory_mb": 0, "ram_allocation_ratio": min(round(ROOM_AT_B / total, 4), 1.0)}
 
 
 def hook_installed() -> bool:
@@ -63,7 +59,7 @@ def hook_installed() -> bool:
 
 
 def _add_hook(paste: Path, cloud: Cloud) -> None:
-    """Put SV2M's filter behind `keystonecontext` in every pipeline, as SV2M's installation guide tells operators."""
+    """Put SV2M's filter behind `keystonecontext` in every pipeline, as an operator does."""
     if not hook_installed():
         return
     text = paste.read_text().replace("authtoken keystonecontext ", "authtoken keystonecontext sv2m ")
@@ -137,9 +133,7 @@ def _sections(cloud: Cloud, paste: Path) -> Sections:
         "oslo_concurrency": {"lock_path": cloud.run / "lock"},
         "oslo_messaging_notifications": {"driver": "noop"},
         # There is no sudo and none is needed: the lab runs as root.
-        **{
-            name: helper for name in ("nova_sys_admin", "privsep_osbrick", "vif_plug_linux_bridge_privileged")
-        },
+        **dict.fromkeys(("nova_sys_admin", "privsep_osbrick", "vif_plug_linux_bridge_privileged"), helper),
     }
 
 

@@ -41,7 +41,8 @@ def configure(cloud: Cloud) -> None:
     write_private(directory / "definitions.json", json.dumps(definitions))
     write_private(
         directory / "rabbitmq.conf",
-        f"listeners.tcp.1 = 127.0.0.1:{PORTS['rabbitmq']}\nload_definitions = {directory / 'definitions.json'}\n",
+        f"listeners.tcp.1 = 127.0.0.1:{PORTS['rabbitmq']}\n"
+        f"load_definitions = {directory / 'definitions.json'}\n",
     )
     write_private(directory / "plugins", "[].\n")
     (cloud.directory / "rabbitmq").mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's certificate authority: everything it knows is in files, so that service and administrator may both use it."""
+"""The lab's certificate authority: what it knows is in files, for service and administrator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Profile:
-    """What a certificate is to be; the defaults are those of an evidence certificate, all else is for wrong ones."""
+    """What a certificate is to be; the defaults are an evidence certificate's, all else is wrong."""
 
     first_day: float = 0.0
     last_day: float = float(DAYS)
@@ -73,7 +73,8 @@ class Authority:
         """Certify a cloud's evidence key.
 
         Raises:
-            RefusedError: the request is not signed by its own key, names another cloud, or the key is not P-384
+            RefusedError: the request is not signed by its own key, names another cloud, or its key
+                is not on P-384
         """
         if not request.is_signature_valid:
             raise RefusedError("the request is not signed by the key it is for")
@@ -90,7 +91,7 @@ class Authority:
     ) -> x509.Certificate:
         """Sign a certificate without any question: the administrator's way, and the tests' to wrong ones."""
         signer = self._key()
-        # digitalSignature and contentCommitment (what evidence takes), or a use that signs nothing of the kind.
+        # digitalSignature and contentCommitment (what evidence takes), or a use that is neither.
         good = profile.evidence
         usage = x509.KeyUsage(good, good, not good, False, False, False, False, False, False)
         point = x509.DistributionPoint([x509.UniformResourceIdentifier(CRL_URL)], None, None, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the administrator of the trusted third party does: list, revoke, and for tests issue wrong certificates."""
+"""What the administrator of the trusted third party does: list, revoke, issue (for tests)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(lab: Lab, options: argparse.Namespace) -> int:
 def _list(authority: Authority) -> None:
     revoked = authority.revoked()
     for certificate in authority.issued():
-        name = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+        name = str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
         state = "revoked" if certificate.serial_number in revoked else "issued"
         print(f"{certificate.serial_number:x}  {name}  {certificate.not_valid_after_utc:%Y-%m-%d}  {state}")
 

@@ -35,7 +35,7 @@ _LARGEST_REQUEST = 16384
 
 
 def enrolment_password(lab: Lab, cloud_name: str) -> str:
-    """The password with which a cloud (`cloud-a.sv2m`) enrols; also in the cloud's own credentials as `est`."""
+    """The password with which a cloud (`cloud-a.sv2m`) enrols; `est` in its credentials."""
     return next(c.credentials.password("est") for c in lab.clouds.values() if c.full_name == cloud_name)
 
 
@@ -129,7 +129,7 @@ class _TlsServer(ThreadingHTTPServer):
             print(f"{client_address}: {error}", file=sys.stderr, flush=True)
             return
         with secured:
-            super().finish_request(secured, client_address)  # type: ignore[arg-type]
+            super().finish_request(secured, client_address)
 
 
 def serve(lab: Lab) -> None:
