@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from oslo_config import cfg
 from oslo_log import log
@@ -51,7 +51,7 @@ def require(conf: cfg.ConfigOpts, *options: str) -> None:
     """
     missing = []
     for option in options:
-        value = conf
+        value: Any = conf
         for part in option.split("."):
             value = value[part]
         if value in (None, ""):
@@ -60,7 +60,7 @@ def require(conf: cfg.ConfigOpts, *options: str) -> None:
         raise errors.ConfigurationError("not set in the configuration: " + ", ".join(missing))
 
 
-class Program(service.ServiceBase):  # type: ignore[misc]
+class Program(service.ServiceBase):
     """Runs parts under oslo.service: started in order, stopped in the opposite one."""
 
     def __init__(self, parts: Sequence[Part]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -99,13 +100,13 @@ class Conductor:
             raise errors.UnexpectedMessage("the offer names another source than its certificate")
         received = protocol.Received(offer, base64.b64decode(verified["digest_b64"]), document)
         machine = protocol.Migration("destination", self._services.conf.cloud_name)
-        machine.receive(received)
+        machine.receive(received, datetime.now(UTC))
         nonce = base64.b64decode(self._services.mam.nonce(context)["nonce_b64"])
         own = self._services.cmm.certificate(context)
         me = protocol.Party(
             self._services.conf.cloud_name, tuple(base64.b64decode(part) for part in own["chain_b64"])
         )
-        (send,) = machine.local(protocol.ChallengeDue(me, nonce, datetime.now(UTC)))
+        (send,) = _messages(machine.local(protocol.ChallengeDue(me, nonce, datetime.now(UTC))))
         signed = self._services.mam.sign(
             context, base64.b64encode(protocol.encode(send.message)).decode("ascii")
         )
@@ -145,16 +146,20 @@ class Conductor:
                 raise errors.ReplayedMessage(f"another {kind} of migration {work.id} was taken before")
             return
         received = work.verify(document, kind)
-        work.machine.receive(received)
+        actions = work.machine.receive(received, datetime.now(UTC))
+        documents = [(messages.RECEIVED, received)]
+        if _messages(actions):
+            # A Release that came after we had given up: the one answer, in the same transaction.
+            documents.append((messages.SENT, work.sign(actions)))
         columns: dict[str, Any] = {}
-        if kind == "Closure" and received.message.outcome == "withdrawn":
+        if isinstance(received.message, protocol.Closure) and received.message.outcome == "withdrawn":
             columns = {
                 "fault": "peer",
                 "error_code": "withdrawn",
                 "error_message": f"{work.row.peer} withdrew before it released the server",
                 "error_remedy": "Nothing: everything made for it here is removed.",
             }
-        work.commit((messages.RECEIVED, received), **columns)
+        work.commit(*documents, **columns)
 
     def _answer(self, work: Work, kind: str) -> dict[str, Any] | None:
         reply = REPLY[kind]
@@ -171,3 +176,7 @@ class Conductor:
                 work.row.error_message or "the destination gave up", code=work.row.error_code or "gave-up"
             )
         return None
+
+
+def _messages(actions: Sequence[protocol.Action]) -> list[protocol.Send]:
+    return [action for action in actions if isinstance(action, protocol.Send)]

@@ -76,7 +76,9 @@ def verify_and_restore(work: Work) -> None:
     verified = services.mam.verify_manifest(
         work.context, opened["signature_b64"], [base64.b64encode(part).decode() for part in work.peer_chain()]
     )
-    work.machine.check_trailer(base64.b64decode(verified["context_xml_b64"]))
+    work.machine.check_trailer(
+        base64.b64decode(verified["context_xml_b64"]), base64.b64decode(verified["manifest_b64"])
+    )
     work.keep_evidence({"manifest": (messages.RECEIVED, base64.b64decode(opened["signature_b64"]))})
     raise_if_failed(services.edm.status(work.context, host, work.id), host)
     streams = [

@@ -16,6 +16,7 @@ from oslo_config import cfg
 from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
+from sv2m.db.models import Migration
 from sv2m.engine import flow
 from sv2m.engine.services import Services
 from sv2m.engine.work import Aborted, Work
@@ -77,11 +78,13 @@ class Recovery:
                 elif now > self._patience_ends(row):
                     self._give_up(row.id, _silent(row.phase))
 
-    def _patience_ends(self, row: migrations.Migration) -> datetime:
+    def _patience_ends(self, row: Migration) -> datetime:
         if row.phase == "challenged":
-            return row.created_at + timedelta(seconds=self._conf.engine.exchange_lifetime)
+            ends: datetime = row.created_at + timedelta(seconds=self._conf.engine.exchange_lifetime)
+            return ends
         # A little longer than A's own patience: A withdraws first, and tells us.
-        return (row.not_after or row.created_at) + timedelta(seconds=self._conf.engine.heartbeat)
+        last: datetime = row.not_after or row.created_at
+        return last + timedelta(seconds=self._conf.engine.heartbeat)
 
     def _give_up(self, migration_id: str, error: errors.SV2MError) -> None:
         work = Work(self._services, migration_id, self._workers.stopping)

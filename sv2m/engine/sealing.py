@@ -43,12 +43,11 @@ def seal(work: Work) -> tuple[tuple[protocol.StreamSummary, ...], bytes]:
 
 def source_job(work: Work) -> dict[str, Any]:
     """What A's agent needs to know; references to keys, never keys."""
-    decision = work.machine.message(protocol.TokenBA2).decision
     return {
         "server_id": work.row.server_id,
         "sid_b64": base64.b64encode(work.machine.sid).decode("ascii"),
         "vmk_ref": work.state["vmk_ref"],
-        "endpoint": {"host": decision.endpoint_host, "port": decision.endpoint_port},
+        "endpoint": {"host": work.accepted.endpoint_host, "port": work.accepted.endpoint_port},
         "streams": work.state["streams"],
         "rate_limit": work.services.conf.engine.rate_limit,
     }

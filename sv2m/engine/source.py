@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sv2m import errors, protocol
-from sv2m.db import messages
+from sv2m.db import engine as database
+from sv2m.db import messages, migrations
 from sv2m.engine import describing, sealing
 from sv2m.engine.asking import ask
 from sv2m.engine.work import Work
@@ -30,9 +31,11 @@ def offer(work: Work) -> None:
     lifetime = timedelta(seconds=services.conf.engine.offer_lifetime)
     not_after = datetime.now(UTC).replace(microsecond=0) + lifetime
     certificate = services.cmm.certificate(work.context)
+    with database.session() as session:
+        generation = migrations.next_vm_generation(session, row.server_id or "")
     message = protocol.Offer(
         migration_id=work.id,
-        generation=row.vm_generation,
+        generation=generation,
         source=protocol.Party(
             services.conf.cloud_name, tuple(base64.b64decode(part) for part in certificate["chain_b64"])
         ),
@@ -45,6 +48,7 @@ def offer(work: Work) -> None:
     work.commit(
         (SENT, signed),
         needs=needs,
+        vm_generation=generation,
         host=server["host"],
         not_after=not_after,
         bytes_total=sum(stream["size"] for stream in streams),
@@ -67,7 +71,7 @@ def authenticate(work: Work) -> None:
     party = protocol.claimed_party(token)
     # Verified before anything of the document but its certificates was looked at.
     received = work.verify(token, "TokenBA1", party.chain)
-    work.machine.receive(received)
+    work.machine.receive(received, datetime.now(UTC))
     nonce = base64.b64decode(work.services.mam.nonce(work.context)["nonce_b64"])
     signed = work.sign(work.machine.local(protocol.TokenDue(nonce, datetime.now(UTC))))
     work.commit((RECEIVED, received), (SENT, signed))
@@ -84,10 +88,10 @@ def hear_decision(work: Work) -> None:
     """``authenticated``: pass three. B's signed word: accepted, with room held, or refused."""
     reply = _reply(ask(work, work.documents["TokenAB"]), "TokenBA2")
     received = work.verify(reply, "TokenBA2")
-    work.machine.receive(received)
+    work.machine.receive(received, datetime.now(UTC))
     columns: dict[str, Any] = {}
-    if isinstance(received.message.decision, protocol.Refused):
-        refused = received.message.decision
+    refused = work.machine.message(protocol.TokenBA2).decision
+    if isinstance(refused, protocol.Refused):
         columns = {
             "status": "refused",
             "fault": "peer",
@@ -101,7 +105,6 @@ def hear_decision(work: Work) -> None:
 def wrap_keys(work: Work) -> None:
     """``accepted``: a VMK for this attempt alone, the VM's EIKs, both wrapped to B's fresh key."""
     km = work.services.km
-    decision = work.machine.message(protocol.TokenBA2).decision
     if "vmk_ref" not in work.state:
         work.remember(vmk_ref=km.make_vmk(work.context, work.id)["ref"])
     encrypted = [volume["id"] for volume in work.state["volumes"] if volume["encrypted"]]
@@ -112,7 +115,7 @@ def wrap_keys(work: Work) -> None:
         work.id,
         work.state["vmk_ref"],
         [by_volume[volume] for volume in encrypted],
-        base64.b64encode(decision.ephemeral_key).decode("ascii"),
+        base64.b64encode(work.accepted.ephemeral_key).decode("ascii"),
         base64.b64encode(work.machine.context_digest).decode("ascii"),
     )
     keys = tuple(
@@ -151,7 +154,7 @@ def hear_prepared(work: Work) -> None:
     """``transferred``: B verifies everything, restores the VM, holds it paused, and says so."""
     reply = _reply(ask(work, work.documents["Transfer"]), "Prepared")
     received = work.verify(reply, "Prepared")
-    work.machine.receive(received)
+    work.machine.receive(received, datetime.now(UTC))
     work.commit((RECEIVED, received))
 
 
@@ -167,16 +170,17 @@ def hear_receipt(work: Work) -> None:
     """``released``: ask until B's signature says what became of the VM."""
     reply = _reply(ask(work, work.documents["Release"], insist=True), "Receipt")
     received = work.verify(reply, "Receipt")
-    work.machine.receive(received)
+    work.machine.receive(received, datetime.now(UTC))
     columns: dict[str, Any] = {}
-    if received.message.outcome == "resumed":
+    receipt = work.machine.message(protocol.Receipt)
+    if receipt.outcome == "resumed":
         paused = datetime.fromisoformat(work.state["paused_at"])
         columns["downtime_ms"] = int((datetime.now(UTC) - paused).total_seconds() * 1000)
     else:
         columns |= {
             "fault": "peer",
             "error_code": "refused-by-peer",
-            "error_message": f"{work.row.peer} could not resume the server: {received.message.reason}",
+            "error_message": f"{work.row.peer} could not resume the server: {receipt.reason}",
             "error_remedy": errors.RefusedByPeer.remedy,
         }
     work.commit((RECEIVED, received), **columns)

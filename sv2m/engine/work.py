@@ -138,6 +138,14 @@ class Work:
         kind = "Offer" if self.row.role == "destination" else "TokenBA1"
         return tuple(protocol.claimed_party(self.documents[kind]).chain)
 
+    @property
+    def accepted(self) -> protocol.Accepted:
+        """B's decision, in the phases that only an accepted migration reaches."""
+        decision = self.machine.message(protocol.TokenBA2).decision
+        if not isinstance(decision, protocol.Accepted):
+            raise errors.IllegalTransition("a refused migration goes no further")
+        return decision
+
     # -- waiting ------------------------------------------------------------------------------------------------
 
     def check_abort(self) -> None:
