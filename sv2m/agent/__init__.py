@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sv2m-agent, on every compute host: takes a VM's state and disks out of the hypervisor, and puts them into it.
+"""sv2m-agent, on every compute host.
+
+Takes a VM's state and disks out of the hypervisor, and puts them into it.
 
 ============== =====================================================================
 hypervisor     what is asked of a hypervisor

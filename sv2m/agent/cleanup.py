@@ -2,7 +2,8 @@
 """What a restarted agent does about the jobs of the process before it.
 
 A sealed source and a restored destination are taken up again: the one waits to be asked whether the guest is
-unchanged, the other was promised to A. Every other job is undone, since its keys were in the dead process only.
+unchanged, the other was promised to A. Every other job is undone, since its keys were in the dead process
+only.
 """
 
 from __future__ import annotations

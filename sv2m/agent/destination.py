@@ -39,6 +39,7 @@ class DestinationJob(Job):
         server_id: str,
         state: str,
         journal: Journal,
+        *,
         landing: Landing,
         receiver: Receiver,
     ) -> None:
@@ -61,7 +62,7 @@ class DestinationJob(Job):
     ) -> DestinationJob:
         """A new job; :meth:`start` lets it work."""
         landing = hypervisor.landing(spec.server_id, journal.workdir(migration_id))
-        job = cls(migration_id, spec.server_id, ports.WAITING, journal, landing, receiver)
+        job = cls(migration_id, spec.server_id, ports.WAITING, journal, landing=landing, receiver=receiver)
         job._write(ports.WAITING)
         return job
 
@@ -77,10 +78,13 @@ class DestinationJob(Job):
         """A job of an earlier agent process; one that B promised to keep goes on, another is undone."""
         server_id = str(entry["server_id"])
         landing = hypervisor.landing(server_id, journal.workdir(migration_id))
-        return cls(migration_id, server_id, str(entry["state"]), journal, landing, receiver)
+        return cls(migration_id, server_id, str(entry["state"]), journal, landing=landing, receiver=receiver)
 
     def start(self, spec: DestinationSpec, keys: KeyReader) -> None:
-        """Open the placeholder, and let A's connections in. :raises SV2MError: why not; all is undone then."""
+        """Open the placeholder, and let A's connections in.
+
+        :raises SV2MError: why not; all is undone then.
+        """
         try:
             self._open(spec, keys)
         except SV2MError as error:

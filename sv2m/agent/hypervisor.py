@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent asks of a hypervisor. :mod:`sv2m.agent.libvirt` is the one implementation.
 
-Blocking calls return early with HypervisorError when :meth:`Source.cancel` or :meth:`Landing.cancel` was called from
-another thread; after that only ``undo`` may be called.
+Blocking calls return early with HypervisorError when :meth:`Source.cancel` or :meth:`Landing.cancel` was
+called from another thread; after that only ``undo`` may be called.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class Source(Protocol):
         """Begin to record changes, and open every disk for reading."""
 
     def close_disks(self) -> None:
-        """After the last round: nothing is read any more. Changes are still recorded, for :meth:`check_unchanged`."""
+        """After the last round.
+
+        Nothing is read any more. Changes are still recorded, for :meth:`check_unchanged`.
+        """
 
     def check_stopped(self) -> None:
         """:raises HypervisorError: the guest is not paused."""
@@ -123,7 +126,10 @@ class Landing(Protocol):
         """
 
     def close_disks(self) -> None:
-        """Flush every disk to stable storage and close it. :raises HypervisorError: a disk could not be flushed."""
+        """Flush every disk to stable storage and close it.
+
+        :raises HypervisorError: a disk could not be flushed.
+        """
 
     def start_restore(self) -> None:
         """Let the hypervisor wait for the memory stream."""
@@ -138,7 +144,10 @@ class Landing(Protocol):
         """:raises HypervisorError: the restored guest is gone for good; no other failure has this class."""
 
     def resume(self) -> None:
-        """Let the restored guest run; nothing to do if it does. :raises Conflict: it is not the restored guest."""
+        """Let the restored guest run; nothing to do if it does.
+
+        :raises Conflict: it is not the restored guest.
+        """
 
     def cancel(self) -> None:
         """Make a blocking call of another thread return. Safe at any time."""
@@ -151,7 +160,9 @@ class Hypervisor(Protocol):
     """The hypervisor of this host."""
 
     def describe(self, server_id: str) -> Description:
-        """:raises ServerNotMovable: naming everything that cannot be moved. :raises NotFound: no such server here."""
+        """:raises ServerNotMovable: naming everything that cannot be moved. :raises NotFound: no such server
+        here.
+        """
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> Source:
         """Take up a domain as source.
@@ -162,4 +173,7 @@ class Hypervisor(Protocol):
         """
 
     def landing(self, server_id: str, workdir: Path) -> Landing:
-        """Take up a placeholder as destination; or again, after the agent's restart, what is left in ``workdir``."""
+        """Take up a placeholder as destination.
+
+        Or again, after the agent's restart, what is left in ``workdir``.
+        """

@@ -68,7 +68,10 @@ class Job(ABC):
 
     @abstractmethod
     def give_up(self, error: SV2MError) -> None:
-        """End the job because of ``error``, whatever it is doing; it is failed, and undone if possible, then."""
+        """End the job because of ``error``, whatever it is doing.
+
+        It is failed, and undone if possible, then.
+        """
 
     def abort(self) -> None:
         """Undo everything. May be repeated. :raises SV2MError: something could not be undone."""

@@ -25,6 +25,7 @@ class Jobs:
 
     def __init__(
         self,
+        *,
         hypervisor: Hypervisor,
         keys: KeyReader,
         journal: Journal,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restarted agent must know of its jobs: one small file each, replaced as a whole. No keys, no plaintext."""
+"""What a restarted agent must know of its jobs.
+
+One small file each, replaced as a whole. No keys, no plaintext.
+"""
 
 from __future__ import annotations
 

@@ -49,10 +49,20 @@ class Agent:
             stall_timeout=group.stall_timeout,
         )
         advertised = group.data_endpoint_host or conf.host
-        self.jobs = Jobs(self._hypervisor, keys, self._journal, self._receiver, advertised, options)
+        self.jobs = Jobs(
+            hypervisor=self._hypervisor,
+            keys=keys,
+            journal=self._journal,
+            receiver=self._receiver,
+            advertised=advertised,
+            options=options,
+        )
 
     def start(self) -> None:
-        """Connect to libvirt, take up or undo what an earlier process left, listen. :raises HostError: why not."""
+        """Connect to libvirt, take up or undo what an earlier process left, listen.
+
+        :raises HostError: why not.
+        """
         self._journal.start()
         self._hypervisor.start()
         cleanup.take_up(self.jobs, self._hypervisor, self._journal, self._receiver)

@@ -17,7 +17,7 @@ from sv2m.agent.streams import RecordWriter, StreamWriter
 from sv2m.edm import ports
 from sv2m.edm.ports import KeyReader, Total
 from sv2m.edm.spec import SourceSpec, StreamSpec
-from sv2m.errors import Conflict, HostError, LocalError, SV2MError
+from sv2m.errors import Conflict, LocalError, SV2MError
 from sv2m.protocol.plan import DISK, MEMORY
 from sv2m.protocol.segments import OVERHEAD, Manifest, Sealer, ticket
 from sv2m.transfer.sender import Sender, SenderOptions
@@ -84,7 +84,10 @@ class SourceJob(Job):
     def adopt(
         cls, migration_id: str, entry: dict[str, Any], hypervisor: Hypervisor, journal: Journal
     ) -> SourceJob:
-        """A job of an earlier agent process. Only a sealed one can go on: the VMK's sealer of another is lost."""
+        """A job of an earlier agent process.
+
+        Only a sealed one can go on: the VMK's sealer of another is lost.
+        """
         server_id = str(entry["server_id"])
         job = cls(
             migration_id,

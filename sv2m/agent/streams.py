@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between plaintext and segments. One buffer of plaintext per job, filled, sealed into the sender's window, reused."""
+"""Between plaintext and segments.
+
+One buffer of plaintext per job, filled, sealed into the sender's window, reused.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class StreamWriter:
         if self.length + self._filled > self._spec.limit:
             raise ServerNotMovable(
                 f"stream {self._spec.id} would need more than the planned {self._spec.limit} bytes",
-                remedy="The server writes to its disks faster than they can be sent; try again when it is calmer.",
+                remedy="It writes to its disks faster than they can be sent; try again when it is calm.",
             )
         index, self._index = self._index, self._index + 1
         room = self._window.buffer()

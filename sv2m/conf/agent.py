@@ -17,13 +17,13 @@ OPTS = [
     cfg.StrOpt(
         "state_path",
         default="/var/lib/sv2m/agent",
-        help="Directory of the agent's journal, sockets and FIFOs. Mode 0700; a short path, because the path of a "
-        "unix socket may have 107 characters. Nothing of a VM is ever stored here.",
+        help="Directory of the agent's journal, sockets and FIFOs, mode 0700. A short path, because that "
+        "of a unix socket may have 107 characters. Nothing of a VM is ever stored here.",
     ),
     cfg.HostAddressOpt(
         "data_listen_address",
-        default="0.0.0.0",
-        help="Address on which segments from peer clouds are accepted.",  # noqa: S104
+        default="0.0.0.0",  # noqa: S104 - peers come from outside
+        help="Address on which segments from peer clouds are accepted.",
     ),
     cfg.HostAddressOpt(
         "data_endpoint_host",
@@ -44,7 +44,7 @@ OPTS = [
         "stall_timeout",
         default=60,
         min=1,
-        help="Seconds after which a data connection in the middle of a segment that does not move counts as broken.",
+        help="Seconds after which a data connection that stops in the middle of a segment is broken.",
     ),
     cfg.IntOpt(
         "retry_seconds",
@@ -57,20 +57,20 @@ OPTS = [
         "window_mib",
         default=32,
         min=8,
-        help="MiB of sealed segments that a source keeps until the destination has confirmed them; at least two "
-        "segments are kept whatever their size.",
+        help="MiB of sealed segments that a source keeps until the destination has confirmed them; at least "
+        "two segments are kept whatever their size.",
     ),
     cfg.IntOpt(
         "rate_limit_mib",
         default=0,
         min=0,
-        help="MiB per second that one migration may send; 0 is no limit. A limit in the job itself wins if lower.",
+        help="MiB per second that one migration may send; 0 is no limit. A job's own limit wins if lower.",
     ),
     cfg.IntOpt(
         "disk_threshold_mib",
         default=16,
         min=0,
-        help="A source is ready to be stopped when no more than this much of its disks has changed since the last round.",
+        help="A source is ready to be stopped when no more of its disks changed since the last round.",
     ),
     cfg.IntOpt(
         "disk_rounds",
@@ -82,7 +82,7 @@ OPTS = [
         "monitor_timeout",
         default=60,
         min=5,
-        help="Seconds that QEMU or qemu-nbd may take for one step (to start, to report the end of a migration).",
+        help="Seconds that QEMU or qemu-nbd may take for one step (to start, to report an end).",
     ),
 ]
 

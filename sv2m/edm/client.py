@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of EDM: every call names the compute host whose agent is meant. Version history: 1.0 first version."""
+"""RPC client of EDM.
+
+Every call names the compute host whose agent is meant. Version history: 1.0 first version.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Client:
         """Make the placeholder ready."""
         return self._dict(context, host, "start_destination", slow=True, migration_id=migration_id, job=job)
 
-    def complete(  # noqa: PLR0917  (an RPC method has the arguments that it has)
+    def complete(
         self,
         context: dict[str, Any],
         host: str,

@@ -35,8 +35,8 @@ class Endpoint:
     def describe(self, context: dict[str, Any], server_id: str) -> dict[str, Any]:
         """What the hypervisor knows of a server.
 
-        :returns: ``needs`` (the descriptor's part that libvirt knows; each disk with its ``serial``, the volume id),
-            ``power`` and ``streams`` (kind, index, size in bytes).
+        :returns: ``needs`` (the descriptor's part that libvirt knows; each disk with its ``serial``, the
+            volume id), ``power`` and ``streams`` (kind, index, size in bytes).
         :raises ServerNotMovable: naming everything that stands in the way.
         """
         found = self._transfers.describe(server_id)
@@ -121,7 +121,9 @@ class Endpoint:
 
     @oslo_messaging.expose
     def abort(self, context: dict[str, Any], migration_id: str) -> None:
-        """Undo everything of this migration on this host; the server at A stays as it is, for Nova to unpause.
+        """Undo everything of this migration on this host.
+
+        The server at A stays as it is, for Nova to unpause.
 
         :raises Conflict: the restored guest runs already.
         """

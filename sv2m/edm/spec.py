@@ -41,7 +41,10 @@ class StreamSpec:
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """What a source is told. ``endpoint`` is B's data endpoint, ``rate_limit`` in bytes per second, 0 for none."""
+    """What a source is told.
+
+    ``endpoint`` is B's data endpoint, ``rate_limit`` in bytes per second, 0 for none.
+    """
 
     server_id: str
     sid: bytes

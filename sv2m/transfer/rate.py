@@ -40,8 +40,8 @@ class TokenBucket:
         """Wait until ``count`` more bytes may pass."""
         if not self._rate:
             return
-        # The bucket is full at some moment; every byte moves that moment on. It may lie at most in the future by
-        # what is being waited for, and in the past by the burst.
+        # The bucket is full at some moment; every byte moves that moment on. It may lie at most in the future
+        # by what is being waited for, and in the past by the burst.
         now = self._clock()
         self._full_at = max(self._full_at, now - _BURST) + count / self._rate
         if self._full_at > now:

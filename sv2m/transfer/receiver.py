@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""B's data endpoint: one port for all migrations of a host. A connection without the right ticket is closed at once."""
+"""B's data endpoint.
+
+One port for all migrations of a host. A connection without the right ticket is closed at once.
+"""
 
 from __future__ import annotations
 
@@ -120,9 +123,8 @@ class Receiver:
 
     def _talk(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:
-            sock.settimeout(self._options.hello_timeout)
             wire.tune(sock, self._options.stall_timeout)
-            hello = wire.read_hello(sock)
+            hello = wire.read_hello(sock, self._options.hello_timeout)
             with self._lock:
                 session = self._sessions.get(hello.migration_id)
             if session is None or not session.admit(hello, sock):

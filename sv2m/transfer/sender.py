@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A's end of the data channel.
 
-When the connection breaks, a new one is made, with the next connection number and so with a ticket of its own; B tells
-the last segment it confirmed, and what comes after it is sent again out of the window: the very same ciphertext, never
-sealed a second time.
+When the connection breaks, a new one is made, with the next connection number and so with a ticket of its
+own; B tells the last segment it confirmed, and what comes after it is sent again out of the window: the very
+same ciphertext, never sealed a second time.
 """
 
 from __future__ import annotations

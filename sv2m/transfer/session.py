@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What B expects of one migration's data connections, and what it does with each segment.
 
-A segment is opened, which checks its tag, before any of its bytes goes anywhere; then it is handed to the sink; only
-then is it confirmed.
+A segment is opened, which checks its tag, before any of its bytes goes anywhere; then it is handed to the
+sink; only then is it confirmed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sealed segments that the destination has not confirmed yet, in a bounded set of buffers that are used over again."""
+"""Sealed segments that the destination has not confirmed yet, in a bounded set of reused buffers."""
 
 from __future__ import annotations
 

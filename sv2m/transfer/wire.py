@@ -13,8 +13,8 @@ mark                  B to A     stream u32, index u64, 0: this segment and all 
                                  given up, for good
 ====================  =========  ==================================================================
 
-None of this is believed: a forged mark or hello can at most make the migration fail, since the manifest that A signs
-must match every segment, and B opens a segment before it uses a byte of it.
+None of this is believed: a forged mark or hello can at most make the migration fail, since the manifest that
+A signs must match every segment, and B opens a segment before it uses a byte of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from __future__ import annotations
 import hmac
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -68,9 +69,21 @@ class Mark:
         return FRAME.pack(self.stream, self.index, 0)
 
 
-def read_hello(sock: socket.socket) -> Hello:
-    """:raises MalformedMessage: these are not the bytes of a hello. :raises OSError: the connection broke."""
-    magic, version, migration_id, connection, ticket = _HELLO.unpack(_exactly(sock, _HELLO.size))
+def read_hello(sock: socket.socket, timeout: float) -> Hello:
+    """Read a hello that must be complete within ``timeout`` seconds, however slowly it trickles.
+
+    :raises MalformedMessage: these are not the bytes of a hello. :raises OSError: the connection broke.
+    """
+    content = bytearray(_HELLO.size)
+    view = memoryview(content)
+    deadline = time.monotonic() + timeout
+    while view:
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        received = sock.recv_into(view)
+        if not received:
+            raise ConnectionResetError("the peer closed the data connection")
+        view = view[received:]
+    magic, version, migration_id, connection, ticket = _HELLO.unpack(content)
     if magic != MAGIC or version != VERSION:
         raise MalformedMessage("this is not an SV2M data connection of version 1")
     return Hello(str(UUID(bytes=migration_id)), connection, ticket)
@@ -82,7 +95,7 @@ def welcome(mark: Mark) -> bytes:
 
 
 def read_welcome(sock: socket.socket) -> Mark:
-    """:raises MalformedMessage: these are not the bytes of a welcome. :raises OSError: the connection broke."""
+    """:raises MalformedMessage: not the bytes of a welcome. :raises OSError: the connection broke."""
     magic, version = _WELCOME.unpack(_exactly(sock, _WELCOME.size))
     if magic != MAGIC or version != VERSION:
         raise MalformedMessage("the data endpoint does not speak version 1 of SV2M")

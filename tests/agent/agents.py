@@ -109,10 +109,11 @@ class AgentProcess:
         return self._ask({"method": method, "arguments": arguments})
 
     def _ask(self, request: dict[str, Any]) -> Any:
-        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"], code=answer["code"])
         return answer["result"]

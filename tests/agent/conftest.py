@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two hosts, a guest at A, an agent on each. The guest is booted once; whatever a test does, it runs again after it."""
+"""Two hosts, a guest at A, an agent on each.
+
+The guest is booted once; whatever a test does, it runs again after it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from tests.agent.hosts import LibvirtHost, Server, until
 from tests.agent.leftovers import leftovers
 from tests.agent.move import Move
 
-#: The kernel and the guest's image are kept here between runs, together with those of the tests on two clouds.
+#: The kernel and the guest's image are kept here between runs, together with those of the tests on two
+#: clouds.
 CACHE = os.environ.get("SV2M_TEST_LAB_DIR", "/var/tmp/sv2m-test")
 EIK = bytes(range(32))
 LOCAL_SIZE = 24 << 20
@@ -75,7 +79,7 @@ def hosts() -> Iterator[Hosts]:
     finally:
         for host in (a, b):
             host.stop()
-        shutil.move(directory, "/tmp/lastrun")
+        shutil.rmtree(directory)
 
 
 @dataclass

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two compute hosts for tests: libvirt in session mode, each with directories of its own, and what Nova would do."""
+"""Two compute hosts for tests.
+
+Libvirt in session mode, each with directories of its own, and what Nova would do.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ def until(what: str, look: Callable[[], T | None], timeout: float = 60.0) -> T:
 class LibvirtHost:
     """A libvirtd of its own.
 
-    Session mode is for users, so for root it runs as a user of a user namespace: outside that user is root again,
-    and so may open the agent's FIFOs.
+    Session mode is for users, so for root it runs as a user of a user namespace: outside that user is root
+    again, and so may open the agent's FIFOs.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -114,20 +117,56 @@ class Server:
         )
         self.connection.secretDefineXML(secret).setValue(self._passphrase.encode())
         key = ["--object", f"secret,id=s,data={self._passphrase}"]
-        options = "key-secret=s,cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha256,iter-time=10"
+        options = (
+            "key-secret=s,cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha256,iter-time=10"
+        )
         if content is None:
-            command = ["qemu-img", "create", "-q", "-f", "luks", *key, "-o", options, str(self.volume), str(size)]
+            command = [
+                "qemu-img",
+                "create",
+                "-q",
+                "-f",
+                "luks",
+                *key,
+                "-o",
+                options,
+                str(self.volume),
+                str(size),
+            ]
         else:
-            command = ["qemu-img", "convert", "-q", "-O", "luks", *key, "-o", options, str(content), str(self.volume)]
+            command = [
+                "qemu-img",
+                "convert",
+                "-q",
+                "-O",
+                "luks",
+                *key,
+                "-o",
+                options,
+                str(content),
+                str(self.volume),
+            ]
         _patiently(command)
         if local_content is None:
             subprocess.run(
-                ["qemu-img", "create", "-q", "-f", "qcow2", str(self.local), str(self._local_size)], check=True
+                ["qemu-img", "create", "-q", "-f", "qcow2", str(self.local), str(self._local_size)],
+                check=True,
             )
         else:
             # As Nova does: an overlay over an image that all servers share.
             subprocess.run(
-                ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(local_content), "-F", "raw", str(self.local)],
+                [
+                    "qemu-img",
+                    "create",
+                    "-q",
+                    "-f",
+                    "qcow2",
+                    "-b",
+                    str(local_content),
+                    "-F",
+                    "raw",
+                    str(self.local),
+                ],
                 check=True,
             )
         self.connection.defineXML(self._xml())
@@ -166,7 +205,9 @@ class Server:
         return shown.stdout.split()[0]
 
     def _xml(self) -> str:
-        encryption = f"<encryption format='luks'><secret type='passphrase' uuid='{self._secret_id}'/></encryption>"
+        encryption = (
+            f"<encryption format='luks'><secret type='passphrase' uuid='{self._secret_id}'/></encryption>"
+        )
         return f"""<domain type='qemu'><name>instance-{self.id[:8]}</name><uuid>{self.id}</uuid>
 <memory unit='MiB'>{self._memory_mib}</memory><vcpu>1</vcpu>
 <sysinfo type='smbios'><system><entry name='manufacturer'>OpenStack Foundation</entry>
@@ -177,7 +218,8 @@ class Server:
 <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none' discard='unmap'/>
-<source file='{self.volume}'>{encryption}</source><target dev='vda' bus='virtio'/><serial>{self.volume_id}</serial></disk>
+<source file='{self.volume}'>{encryption}</source><target dev='vda' bus='virtio'/>
+<serial>{self.volume_id}</serial></disk>
 <disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/><source file='{self.local}'/>
 <target dev='vdb' bus='virtio'/></disk>
 <interface type='user'><mac address='fa:16:3e:00:00:01'/><model type='virtio'/></interface>

@@ -45,7 +45,11 @@ class Move:
             "needs": self.needs,
             "streams": self.streams,
             "disks": [
-                {"index": disk["index"], "volume_id": "", "eik_ref": self.eik_ref if disk["encrypted"] else None}
+                {
+                    "index": disk["index"],
+                    "volume_id": "",
+                    "eik_ref": self.eik_ref if disk["encrypted"] else None,
+                }
                 for disk in self.needs["disks"]
             ],
             "lifetime": 600,

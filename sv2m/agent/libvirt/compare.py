@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the placeholder that B's Nova built have what A's guest is used to?
 
-QEMU refuses another machine type, memory size, vCPU count, address or a missing device, but neither another CPU model
-nor a device too many: those the agent must find, and it is better to find the others before the guest stops.
+QEMU refuses another machine type, memory size, vCPU count, address or a missing device, but neither another
+CPU model nor a device too many: those the agent must find, and it is better to find the others before the
+guest stops.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def compare(needs: Mapping[str, Any], here: DomainFacts) -> None:
         raise Conflict(
             "the placeholder does not fit the server: " + "; ".join(wrong),
             code="placeholder-differs",
-            remedy="Make the flavor, image properties and network of the destination match what the message names.",
+            remedy="Make the flavor, image properties and network of the destination match what is named.",
         )
 
 
@@ -70,5 +71,6 @@ def _compare_disks(disks: list[Mapping[str, Any]], here: DomainFacts, wrong: lis
         if bool(theirs["encrypted"]) != ours.encrypted:
             # Never land an encrypted disk in the clear, nor the other way round.
             wrong.append(
-                f"disk {theirs['index']}: encrypted is {theirs['encrypted']} at the source, {ours.encrypted} here"
+                f"disk {theirs['index']}: encrypted is {theirs['encrypted']} at the source, "
+                f"{ours.encrypted} here"
             )

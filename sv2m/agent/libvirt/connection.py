@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's one connection to libvirt: opened again after a loss, with a thread that delivers its events."""
+"""The agent's one connection to libvirt.
+
+Opened again after a loss, with a thread that delivers its events.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ class Connection:
                 LOG.debug("closing libvirt: %s", error)
 
     def handle(self) -> Any:
-        """The live ``virConnect``; a lost one is opened anew. :raises HypervisorError: libvirt does not answer."""
+        """The live ``virConnect``; a lost one is opened anew.
+
+        :raises HypervisorError: libvirt does not answer.
+        """
         with self._lock:
             if self._handle is not None and self._alive(self._handle):
                 return self._handle

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk of a domain in rounds: everything, then what changed, by QEMU's dirty bitmaps and its NBD server.
 
-The bitmaps are not persistent: they live in QEMU's memory and leave no trace in an image, whatever its format.
-A new bitmap records before the former one stops, so that no write falls between two rounds; one that falls into both
-is copied twice.
+The bitmaps are not persistent: they live in QEMU's memory and leave no trace in an image, whatever its
+format. A new bitmap records before the former one stops, so that no write falls between two rounds; one that
+falls into both is copied twice.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class BitmapDisk:
         self._newest: str | None = None
 
     def round(self, last: bool) -> Iterator[Extent]:
-        """Begin the next round. See the port; the last one's new bitmap is what ``changed`` is asked about."""
+        """Begin the next round.
+
+        See the port; the last one's new bitmap is what ``changed`` is asked about.
+        """
         self._end_round()
         self._former, self._newest = self._newest, f"{self._name}-{self._round}"
         monitor.command(

@@ -6,7 +6,7 @@ The XML always comes from this host's own libvirt, never from the peer.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # noqa: S405 - reads this host's own libvirt only
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +30,8 @@ _CARRIED = frozenset(
         "sound",
     }
 )
-#: Part of every machine of their types. libvirt names them in some of its forms of one domain and not in others.
+#: Part of every machine of their types. libvirt names them in some of its forms of one domain and not in
+#: others.
 _IMPLICIT = frozenset(
     {
         ("input", "keyboard-ps2"),
@@ -146,7 +147,7 @@ def facts(xml: str) -> DomainFacts:
 def aliases(xml: str) -> dict[str, str]:
     """Target of each disk -> libvirt's alias, under which QEMU knows it. Only the XML as it runs has them."""
     found = {}
-    for disk in ET.fromstring(xml).findall("devices/disk"):  # noqa: S314 - this host's own libvirt wrote it
+    for disk in ET.fromstring(xml).findall("devices/disk"):  # noqa: S314 - as above
         target, alias = disk.find("target"), disk.find("alias")
         if target is not None and alias is not None:
             found[target.get("dev", "")] = alias.get("name", "")

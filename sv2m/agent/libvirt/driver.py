@@ -61,7 +61,14 @@ class LibvirtHypervisor:
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> LibvirtSource:
         """See the port."""
-        return LibvirtSource(self._connection, server_id, tag, workdir, self._timeout, resumed)
+        return LibvirtSource(
+            connection=self._connection,
+            server_id=server_id,
+            tag=tag,
+            workdir=workdir,
+            timeout=self._timeout,
+            resumed=resumed,
+        )
 
     def landing(self, server_id: str, workdir: Path) -> LibvirtLanding:
         """See the port."""

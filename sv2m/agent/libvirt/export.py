@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a running domain's disks through an NBD server inside its own QEMU, which decrypts them.
 
-The agent makes the listening socket in its private directory and hands QEMU the file descriptor: QEMU needs no right
-to any path, and nobody else can connect.
+The agent makes the listening socket in its private directory and hands QEMU the file descriptor: QEMU needs
+no right to any path, and nobody else can connect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A suspended Nova placeholder that becomes A's guest. See :class:`sv2m.agent.hypervisor.Landing`.
 
-Nova leaves a SUSPENDED server alone, so that between the removal of its saved state and the commit nothing of Nova
-touches the domain. The domain is restored from B's own XML: name, uuid, paths and secrets are all B's.
+Nova leaves a SUSPENDED server alone, so that between the removal of its saved state and the commit nothing of
+Nova touches the domain. The domain is restored from B's own XML: name, uuid, paths and secrets are all B's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-import xml.etree.ElementTree as ET  # noqa: S405 - reads this host's own libvirt only
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,9 @@ ET.register_namespace("nova", "http://openstack.org/xmlns/libvirt/nova/1.1")
 class LibvirtLanding:
     """One placeholder that is being filled.
 
-    ``workdir/domain.json`` remembers what a restarted agent must know: the libvirt id of the restored domain (which
-    tells it from one that somebody booted later under the same uuid) and the secrets that were defined.
+    ``workdir/domain.json`` remembers what a restarted agent must know: the libvirt id of the restored domain
+    (which tells it from one that somebody booted later under the same uuid) and the secrets that were
+    defined.
     """
 
     def __init__(self, connection: Connection, server_id: str, workdir: Path, timeout: float) -> None:
@@ -87,7 +88,15 @@ class LibvirtLanding:
                 self._note(secrets=[*self._notes.get("secrets", []), disk.secret_uuid])
             path, kind = self._path(handle, disk)
             socket_path = self._workdir / f"disk-{disk.index}.sock"
-            opened = NbdDisk(disk.index, path, kind, disk.format, eik, socket_path, self._timeout)
+            opened = NbdDisk(
+                index=disk.index,
+                path=path,
+                kind=kind,
+                fmt=disk.format,
+                eik=eik,
+                socket_path=socket_path,
+                timeout=self._timeout,
+            )
             self._disks.append(opened)
             opened.start()
         return self._disks
@@ -248,7 +257,10 @@ def _read_notes(workdir: Path) -> dict[str, Any]:
 
 
 def _with_sysinfo(xml: str, sysinfo: Mapping[str, str]) -> str:
-    """B's XML with A's SMBIOS strings where both have one: Nova's version stands there, and the guest has read it."""
+    """B's XML with A's SMBIOS strings where both have one.
+
+    Nova's version stands there, and the guest has read it.
+    """
     root = ET.fromstring(xml)  # noqa: S314 - this host's own libvirt wrote it
     changed = False
     for name, value in sysinfo.items():

@@ -82,7 +82,10 @@ class NbdReader:
                 offset += length_
 
     def read(self, extents: Iterator[Extent], chunk: int) -> Iterator[tuple[int, memoryview]]:
-        """Content of extents, in order, in pieces of at most ``chunk`` bytes; a view is valid until the next step."""
+        """Content of extents, in order, in pieces of at most ``chunk`` bytes.
+
+        A view is valid until the next step.
+        """
         free = [bytearray(chunk) for _ in range(_DEPTH)]
         under_way: deque[tuple[int, int, int, bytearray, Any]] = deque()
         pieces = (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing into a placeholder's disk through qemu-nbd, which encrypts under the EIK where the disk is encrypted.
+"""Writing into a placeholder's disk through qemu-nbd, which encrypts under the EIK where that is called for.
 
-The path and the format come from this cloud's own domain XML. The key reaches qemu-nbd through a pipe: it stands in
-no argument, no environment and no file.
+The path and the format come from this cloud's own domain XML. The key reaches qemu-nbd through a pipe: it
+stands in no argument, no environment and no file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _WRITE_STEP = 8 << 20
 
 
 def passphrase(eik: bytearray) -> bytearray:
-    """What QEMU and Nova take as LUKS passphrase for a key of Cinder's: its lowercase hex (os-brick, Nova)."""
+    """What QEMU and Nova take as LUKS passphrase for a key of Cinder's.
+
+    Its lowercase hex (os-brick, Nova).
+    """
     return bytearray(eik.hex().encode())
 
 
@@ -46,6 +49,7 @@ class NbdDisk:
 
     def __init__(
         self,
+        *,
         index: int,
         path: str,
         kind: str,
@@ -64,7 +68,10 @@ class NbdDisk:
         self._handle: Any = None
 
     def start(self) -> None:
-        """Open the disk. :raises HypervisorError: qemu-nbd cannot, for instance because the key is a wrong one."""
+        """Open the disk.
+
+        :raises HypervisorError: qemu-nbd cannot, for instance because the key is a wrong one.
+        """
         self._socket_path.unlink(missing_ok=True)
         arguments = ["qemu-nbd", "--socket", str(self._socket_path), "--discard=unmap", "--cache=writeback"]
         passed: tuple[int, ...] = ()
@@ -98,7 +105,10 @@ class NbdDisk:
             raise HypervisorError(f"writing disk {self.index}: {error}") from error
 
     def zero(self, offset: int, length: int) -> None:
-        """See the port. The whole disk has to read as it did at the source, whatever the placeholder left in it."""
+        """See the port.
+
+        The whole disk has to read as it did at the source, whatever the placeholder left in it.
+        """
         try:
             for start in range(0, length, _ZERO_STEP):
                 self._handle.zero(min(_ZERO_STEP, length - start), offset + start)
@@ -106,7 +116,10 @@ class NbdDisk:
             raise HypervisorError(f"writing disk {self.index}: {error}") from error
 
     def close(self) -> None:
-        """Flush to stable storage, and wait for qemu-nbd to let go of the disk: QEMU could not lock it before."""
+        """Flush to stable storage, and wait for qemu-nbd to let go of the disk.
+
+        QEMU could not lock it before.
+        """
         process, handle = self._process, self._handle
         if process is None or handle is None:
             return
@@ -117,7 +130,9 @@ class NbdDisk:
         except (nbd.Error, subprocess.TimeoutExpired) as error:
             raise HypervisorError(f"disk {self.index} could not be flushed and closed: {error}") from error
         if process.returncode:
-            raise HypervisorError(f"disk {self.index} could not be closed: qemu-nbd said {process.returncode}")
+            raise HypervisorError(
+                f"disk {self.index} could not be closed: qemu-nbd said {process.returncode}"
+            )
         self.kill()
 
     def kill(self) -> None:
@@ -136,7 +151,8 @@ class NbdDisk:
         deadline = time.monotonic() + self._timeout
         while True:
             handle = nbd.NBD()
-            # Records do not end where blocks do: whoever is not told block sizes gets them rounded by qemu-nbd.
+            # Records do not end where blocks do: whoever is not told block sizes gets them rounded by
+            # qemu-nbd.
             handle.set_request_block_size(False)
             try:
                 handle.connect_unix(str(self._socket_path))
@@ -167,7 +183,10 @@ def _image(path: str, kind: str, fmt: str, encrypted: bool) -> dict[str, Any]:
 
 
 def _pipe_of(secret: bytearray) -> int:
-    """The reading end of a pipe that holds ``secret`` and nothing more; a pipe's content never reaches a disk."""
+    """The reading end of a pipe that holds ``secret`` and nothing more.
+
+    A pipe's content never reaches a disk.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         # 64 bytes: less than a pipe holds, so this does not wait for the reader.

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt's secret of an encrypted disk. Nova defines it when it attaches the volume; rarely it has to be made again."""
+"""libvirt's secret of an encrypted disk.
+
+Nova defines it when it attaches the volume; rarely it has to be made again.
+"""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # noqa: S405 - builds XML, reads none
+import xml.etree.ElementTree as ET
 from typing import Any
 
 import libvirt

@@ -42,6 +42,7 @@ class LibvirtSource:
 
     def __init__(
         self,
+        *,
         connection: Connection,
         server_id: str,
         tag: str,
@@ -97,7 +98,10 @@ class LibvirtSource:
         return self._memory
 
     def check_unchanged(self) -> None:
-        """See the port. ``postmigrate`` is a state that QEMU leaves when the guest runs, and never comes back to."""
+        """See the port.
+
+        ``postmigrate`` is a state that QEMU leaves when the guest runs, and never comes back to.
+        """
         domain = self._domain
         status = monitor.command(domain, "query-status")["status"]
         migration = monitor.command(domain, "query-migrate").get("status")
