@@ -10,7 +10,13 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,3 +76,12 @@ def rsa_identity(name: str) -> Identity:
 
 def ca_pem() -> bytes:
     return x509.load_der_x509_certificate(authority()[2][0]).public_bytes(Encoding.PEM)
+
+
+def public_of(private_pem: bytes) -> bytes:
+    """SubjectPublicKeyInfo (DER) of a private key."""
+    return (
+        load_pem_private_key(private_pem, None)
+        .public_key()
+        .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
