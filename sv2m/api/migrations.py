@@ -18,7 +18,7 @@ from sv2m.db.models import Migration
 from sv2m.policies import migrations as rules
 
 #: From here on the VM may run at the destination: neither cloud alone can take it back.
-RELEASED = {"source": ("released", "receipted"), "destination": ("resuming", "resumed")}
+RELEASED = {"source": ("released", "receipted"), "destination": ("resuming", "resumed", "closing")}
 
 
 def view(row: Migration, base: str) -> dict[str, Any]:

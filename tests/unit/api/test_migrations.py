@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from sv2m import errors
+from sv2m.api.migrations import RELEASED
 from sv2m.db import engine, migrations, peers
+from sv2m.protocol import states
 from tests.unit.api.conftest import API, LOCAL_SERVER, SERVER
 
 ID = "99999999-9999-4999-8999-999999999999"
@@ -217,6 +219,15 @@ def test_no_abort_after_the_release(api: API, phase: str) -> None:
     assert (response.status_int, response.json["error"]["code"]) == (409, "past-release")
     with engine.session() as session:
         assert not migrations.get(session, migration_id).abort_requested
+
+
+def test_released_phases_are_those_that_the_protocol_cannot_leave_by_failing() -> None:
+    for role, table in states.TABLES.items():
+        for phase, inputs in table.items():
+            assert not (phase in RELEASED[role] and "Failed" in inputs)
+    assert {phase for phases in RELEASED.values() for phase in phases} <= {
+        phase for table in states.TABLES.values() for phase in table
+    }
 
 
 def test_no_abort_of_what_has_ended(api: API) -> None:
