@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,3 +226,9 @@ def test_the_diagram_has_every_transition(role: str) -> None:
                 line.strip().startswith(f"{phase} --> {target}: ") and trigger in line
                 for line in diagram.splitlines()
             )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_documentation_shows_the_tables(role: str) -> None:
+    documentation = Path(__file__).resolve().parents[2] / "doc" / "protocol-states.md"
+    assert f"```mermaid\n{states.mermaid(role)}```" in documentation.read_text()
