@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,6 @@ class World:
     a: AgentHere
     b: AgentHere
     keys: dict[str, bytes]
-    agent: Callable[..., Any]
 
     @property
     def server(self) -> Server:
@@ -110,7 +109,7 @@ def world(hosts: Hosts, tmp_path: Path) -> Iterator[World]:
     a.start()
     b.start()
     try:
-        yield World(hosts, a, b, keys, lambda *_: None)
+        yield World(hosts, a, b, keys)
     finally:
         for agent in (a, b):
             for job in agent.agent.jobs.all():

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What somebody on the network, or a hostile peer, tries on a data channel."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+
+import pytest
+
+from sv2m.errors import IntegrityError, MalformedMessage, PeerError
+from sv2m.protocol.segments import FRAME, OVERHEAD, Sealer
+from sv2m.transfer import wire
+from tests.unit.transfer.channel import SEGMENT, Channel, until
+
+
+class Stranger:
+    """A connection of one's own to B's endpoint."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", channel.receiver.port), 5)
+
+    def hello(self, migration_id: str, connection: int, ticket: bytes) -> Stranger:
+        self.sock.sendall(wire.Hello(migration_id, connection, ticket).encode())
+        return self
+
+    def segment(self, channel: Channel, stream: int, index: int, plaintext: bytes, sealer: Sealer | None = None) -> None:
+        out = bytearray(len(plaintext) + OVERHEAD)
+        (sealer or channel.sealer).seal(stream, index, plaintext, out)
+        self.sock.sendall(FRAME.pack(stream, index, len(out)) + out)
+
+    def closed(self) -> bool:
+        """Whether B has closed; what it said before is thrown away."""
+        try:
+            while self.sock.recv(1024):
+                continue
+        except ConnectionResetError:
+            return True
+        return True
+
+
+def test_without_a_ticket_the_door_stays_shut(channel: Channel) -> None:
+    assert Stranger(channel).hello(channel.id, 1, os.urandom(32)).closed()
+    assert Stranger(channel).hello("6f1b2e1e-3c5b-4b59-9d59-0f4a2a3d8a11", 1, channel.ticket(1)).closed()
+    assert channel.store.segments == []
+
+
+def test_a_ticket_of_another_connection_does_not_fit(channel: Channel) -> None:
+    assert Stranger(channel).hello(channel.id, 2, channel.ticket(1)).closed()
+
+
+def test_a_ticket_lets_in_once(channel: Channel) -> None:
+    first = Stranger(channel).hello(channel.id, 1, channel.ticket(1))
+    assert wire.read_welcome(first.sock).stream == wire.NOTHING_YET
+    assert Stranger(channel).hello(channel.id, 1, channel.ticket(1)).closed()
+    first.segment(channel, 1, 0, b"still there")
+    assert wire.read_mark(first.sock) == wire.Mark(1, 0)
+
+
+def test_an_older_ticket_is_used_up_by_a_newer_one(channel: Channel) -> None:
+    newer = Stranger(channel).hello(channel.id, 3, channel.ticket(3))
+    wire.read_welcome(newer.sock)
+    assert Stranger(channel).hello(channel.id, 2, channel.ticket(2)).closed()
+
+
+def test_a_forgotten_migration_lets_nobody_in(channel: Channel) -> None:
+    channel.receiver.forget(channel.id)
+    assert Stranger(channel).hello(channel.id, 1, channel.ticket(1)).closed()
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n" * 8, bytes(58), b"SV2M" + bytes(54)])
+def test_junk_is_not_answered(channel: Channel, junk: bytes) -> None:
+    stranger = Stranger(channel)
+    stranger.sock.sendall(junk)
+    assert stranger.closed()
+
+
+def test_a_silent_connection_is_closed(channel: Channel) -> None:
+    assert Stranger(channel).closed()
+
+
+def test_a_hello_that_trickles_is_closed(channel: Channel) -> None:
+    stranger = Stranger(channel)
+    stranger.sock.sendall(b"SV2M")
+    assert stranger.closed()
+
+
+def test_connections_are_counted() -> None:
+    channel = Channel(connections=2)
+    try:
+        holding = [Stranger(channel).hello(channel.id, 1, channel.ticket(1))]
+        wire.read_welcome(holding[0].sock)
+        holding.append(Stranger(channel))
+        until("one is closed at once", lambda: Stranger(channel).closed())
+        holding[0].segment(channel, 1, 0, b"the first still works")
+        assert wire.read_mark(holding[0].sock) == wire.Mark(1, 0)
+    finally:
+        channel.close()
+
+
+def _admitted(channel: Channel) -> Stranger:
+    stranger = Stranger(channel).hello(channel.id, 1, channel.ticket(1))
+    wire.read_welcome(stranger.sock)
+    return stranger
+
+
+def _refused(channel: Channel, stranger: Stranger) -> PeerError:
+    """B says that it gives up, and its sink hears why."""
+    assert wire.read_mark(stranger.sock).stream == wire.GIVEN_UP
+    error = until("the sink hears", lambda: channel.store.error)
+    assert isinstance(error, PeerError)
+    assert channel.store.segments == []
+    assert Stranger(channel).hello(channel.id, 2, channel.ticket(2)).closed()
+    return error
+
+
+def test_a_changed_segment_is_not_used(channel: Channel) -> None:
+    seen = 0
+
+    def change(piece: bytes) -> bytes:
+        nonlocal seen
+        seen += len(piece)
+        return piece[:-1] + bytes([piece[-1] ^ 1]) if seen > 1000 else piece
+
+    channel.middle.change = change
+    channel.sender.start()
+    channel.put(1, 0, os.urandom(SEGMENT))
+    with pytest.raises(PeerError):
+        channel.sender.window.flush()
+    assert isinstance(until("the sink hears", lambda: channel.store.error), IntegrityError)
+    assert channel.store.segments == []
+
+
+def test_a_segment_of_another_migration_does_not_open(channel: Channel) -> None:
+    stranger = _admitted(channel)
+    stranger.segment(channel, 1, 0, b"x" * 100, Sealer(os.urandom(32)))
+    assert isinstance(_refused(channel, stranger), IntegrityError)
+
+
+def test_a_segment_under_another_number_does_not_open(channel: Channel) -> None:
+    stranger = _admitted(channel)
+    out = bytearray(100 + OVERHEAD)
+    channel.sealer.seal(2, 0, b"x" * 100, out)
+    stranger.sock.sendall(FRAME.pack(1, 0, len(out)) + out)
+    assert isinstance(_refused(channel, stranger), IntegrityError)
+
+
+def test_a_segment_out_of_order_is_refused(channel: Channel) -> None:
+    stranger = _admitted(channel)
+    out = bytearray(100 + OVERHEAD)
+    sealer = Sealer(channel.vmk)
+    sealer.seal(1, 0, b"y" * 100, out)
+    sealer.seal(1, 1, b"x" * 100, out)
+    stranger.sock.sendall(FRAME.pack(1, 1, len(out)) + out)
+    assert "was due" in str(_refused(channel, stranger))
+
+
+def test_a_segment_sent_twice_is_refused(channel: Channel) -> None:
+    stranger = _admitted(channel)
+    stranger.segment(channel, 1, 0, b"x" * 100)
+    assert wire.read_mark(stranger.sock) == wire.Mark(1, 0)
+    stranger.segment(channel, 1, 0, b"x" * 100)
+    assert wire.read_mark(stranger.sock).stream == wire.GIVEN_UP
+    assert channel.store.segments == [(1, 0)]
+
+
+def test_a_stream_that_is_not_planned_is_refused(channel: Channel) -> None:
+    stranger = _admitted(channel)
+    stranger.segment(channel, 7, 0, b"x" * 100)
+    assert _refused(channel, stranger).code == "not-planned"
+
+
+@pytest.mark.parametrize("length", [0, OVERHEAD, SEGMENT + OVERHEAD + 1, 2**32 - 1])
+def test_a_segment_of_a_wrong_size_is_refused_before_it_is_read(channel: Channel, length: int) -> None:
+    stranger = _admitted(channel)
+    stranger.sock.sendall(struct.pack("!IQI", 1, 0, length))
+    assert isinstance(_refused(channel, stranger), MalformedMessage)
+
+
+def test_more_bytes_than_planned_are_refused() -> None:
+    channel = Channel(total=3 * SEGMENT)
+    try:
+        channel.sender.start()
+        with pytest.raises(PeerError):
+            for index in range(4):
+                channel.put(1, index, bytes([index]) * SEGMENT)
+            channel.sender.window.flush()
+        error = until("the sink hears", lambda: channel.store.error)
+        assert error.code == "more-than-planned"
+        assert channel.store.segments == [(1, 0), (1, 1), (1, 2)]
+    finally:
+        channel.close()
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [wire.Mark(1, 5), wire.Mark(9, 0), wire.Mark(wire.GIVEN_UP, 0)],
+    ids=["not sent", "not planned", "given up"],
+)
+def test_a_destination_that_confirms_what_it_cannot_have_ends_the_transfer(mark: wire.Mark) -> None:
+    """A forged confirmation must not make the source forget what the destination does not have."""
+    channel = Channel()
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+        channel.middle.close()
+        channel.middle.port = listener.getsockname()[1]
+        channel.sender = channel.new_sender()
+        channel.put(1, 0, b"x" * 100)
+
+        def answer() -> socket.socket:
+            sock, _ = listener.accept()
+            wire.read_hello(sock, 5)
+            sock.sendall(wire.welcome(wire.Mark(wire.NOTHING_YET, 0)) + mark.encode())
+            return sock
+
+        kept: list[socket.socket] = []
+        thread = threading.Thread(target=lambda: kept.append(answer()))
+        thread.start()
+        channel.sender.start()
+        with pytest.raises(PeerError):
+            channel.sender.window.flush()
+        thread.join(5)
+        listener.close()
+    finally:
+        channel.receiver.stop()
+
+
+def test_a_welcome_that_skips_ahead_ends_the_transfer(channel: Channel) -> None:
+    channel.sender.start()
+    channel.put(1, 0, b"one")
+    channel.sender.window.flush()
+    with pytest.raises(PeerError):
+        channel.sender.window.rewind(wire.Mark(1, 4))
