@@ -209,8 +209,8 @@ def recipient(evidence: Path) -> Iterator[xmlsec.KeysManager]:
 @pytest.mark.parametrize(("name", "key"), [("VMK", VMK), ("EIK-0", EIK)])
 def test_python_xmlsec_unwraps_every_key(
     evidence: Path, recipient: xmlsec.KeysManager, name: str, key: bytes
+) -> None:
     """RSA-OAEP, SHA-256, MGF1-SHA-256, the context as label: read from the EncryptedKey as it stands."""
-    """RSA-OAEP with SHA-256, MGF1-SHA-256 and the context as label, read from the EncryptedKey as it stands."""
     envelope = etree.parse("envelope.xml").getroot()
     (wrapped,) = (e for e in envelope.iter(f"{{{XENC}}}EncryptedKey") if e.get("Id") == name)
     # Something sealed under that key, with the EncryptedKey in its KeyInfo, as XML Encryption has it for

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from base64 import b64encode
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -299,6 +300,27 @@ def test_a_signed_trailer_verifies_and_any_change_is_found() -> None:
             p.verify_manifest(signature.replace(old, new), identity.leaf)
     with pytest.raises(errors.InvalidSignature):
         p.verify_manifest(signature, certificates.identity("cloud-c.sv2m").leaf)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s, leaf: s.replace(b64encode(leaf), b64encode(certificates.identity("cloud-c.sv2m").leaf)),
+        lambda s, leaf: s.replace(b"<ds:KeyInfo>", b"<ds:KeyInfo><ds:KeyName>VMK</ds:KeyName>"),
+        lambda s, leaf: s.replace(b"<ds:KeyInfo>", b'<ds:KeyInfo Id="x">'),
+    ],
+    ids=["another certificate", "a key name", "an Id"],
+)
+def test_a_trailer_whose_unsigned_part_was_changed(change) -> None:
+    """KeyInfo is not signed, so only the comparison with our own form can find this."""
+    pair = Pair().run("seal")
+    identity = pair.a.identity
+    context, xml = p.trailer_context(pair.a.machine.binding()), manifest().to_xml()
+    signature = p.sign_manifest(context, xml, identity.key, identity.chain)
+    changed = change(signature, identity.leaf)
+    assert changed != signature
+    with pytest.raises(errors.InvalidSignature):
+        p.verify_manifest(changed, identity.leaf)
 
 
 def test_a_trailer_with_a_third_object_or_a_wrapped_one() -> None:

@@ -225,6 +225,24 @@ def test_every_field_altered(good: bytes) -> None:
         refused(canonical(evil))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"></ds:CanonicalizationMethod>", b"/>"),
+        (b"<sv2m:Mode>", b"<sv2m:Mode >"),
+        (b'<ds:Reference URI="">', b"<ds:Reference URI=''>"),
+        (b"<sv2m:Mode>paused", b"<sv2m:Mode>&#112;aused"),
+    ],
+)
+def test_the_same_document_in_another_spelling(good: bytes, old: bytes, new: bytes) -> None:
+    """The signature would still verify; but there must be one spelling, or "the same bytes again" means
+    nothing.
+    """
+    evil = replaced(good, old.decode(), new.decode())
+    assert canonical(etree.fromstring(evil)) == good
+    assert "canonical form" in refused(evil).message
+
+
 # -- duplicate Ids, comments
 # --------------------------------------------------------------------------------------
 
