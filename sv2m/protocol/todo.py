@@ -14,7 +14,7 @@ from sv2m.protocol.transcript import Transcript
 
 def todo(role: str, phase: str, transcript: Transcript) -> list[a.Action]:
     """The actions of a phase; none where the next word is the peer's."""
-    make = _TODO[role].get(phase)
+    make = _BY_PHASE[role].get(phase)
     return [] if make is None else make(transcript)
 
 
@@ -52,7 +52,7 @@ def _accepted(transcript: Transcript) -> Accepted:
     return decision
 
 
-_TODO: Final[dict[str, dict[str, Callable[[Transcript], list[a.Action]]]]] = {
+_BY_PHASE: Final[dict[str, dict[str, Callable[[Transcript], list[a.Action]]]]] = {
     SOURCE_ROLE: {
         "offered": _make_nonce,
         "accepted": _wrap_keys,
