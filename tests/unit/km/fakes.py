@@ -104,7 +104,7 @@ class VolumeType:
 
 @dataclass
 class MemoryStorage:
-    """Cinder and Glance: a volume made from an image that names a key gets a clone of it, of the same name."""
+    """Cinder and Glance: a volume made from an image that names a key gets a clone of that name too."""
 
     keys: MemoryKeys
     volume_types: list[VolumeType] = field(
