@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each module's client and endpoint speak of the same methods and arguments, and errors cross as what they are."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import oslo_messaging
+import pytest
+from oslo_config import cfg
+from oslo_messaging import conffixture
+
+from sv2m import errors, rpc
+
+MODULES = ("cmm", "azm", "lmm", "mam", "km")
+
+
+def _exposed(endpoint: type) -> dict[str, set[str]]:
+    return {
+        name: set(inspect.signature(method).parameters) - {"self", "context"}
+        for name, method in inspect.getmembers(endpoint, inspect.isfunction)
+        if getattr(method, "exposed", False)
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_client_and_endpoint_agree(module: str) -> None:
+    endpoint = importlib.import_module(f"sv2m.{module}.server").Endpoint
+    client = importlib.import_module(f"sv2m.{module}.client").Client
+    methods = {
+        name: set(inspect.signature(method).parameters) - {"self", "context"}
+        for name, method in inspect.getmembers(client, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert methods == _exposed(endpoint)
+    assert endpoint.target.version == client.VERSION
+
+
+class _Endpoint:
+    target = oslo_messaging.Target(version="1.0")
+
+    @oslo_messaging.expose
+    def fits(
+        self, context: dict[str, Any], *, needs: dict[str, Any], project_id: str | None
+    ) -> dict[str, Any]:
+        return {"fits": True, "host": needs["name"], "why": ""}
+
+    @oslo_messaging.expose
+    def hold(self, context: dict[str, Any], **_: Any) -> dict[str, Any]:
+        raise errors.NoRoom("no flavor here has 3 vCPUs", code="no-flavor", remedy="Ask.")
+
+
+def test_errors_cross_with_code_and_remedy() -> None:
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[])
+    messaging = conffixture.ConfFixture(conf)
+    messaging.setUp()
+    messaging.transport_url = "fake://"
+    transport = rpc.transport(conf)
+    server = rpc.server(transport, rpc.TOPIC_LMM, "here", [_Endpoint()])
+    server.start()
+    try:
+        client = importlib.import_module("sv2m.lmm.client").Client(transport, 10)
+        assert client.fits({}, {"name": "x"})["host"] == "x"
+        with pytest.raises(errors.NoRoom) as caught:
+            client.hold({}, "m1", {})
+        assert caught.value.message.startswith("no flavor here has 3 vCPUs")
+        assert (caught.value.code, caught.value.remedy) == ("no-flavor", "Ask.")
+    finally:
+        server.stop()
+        server.wait()
+        messaging.cleanUp()
