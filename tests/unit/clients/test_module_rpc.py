@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each module's client and endpoint speak of the same methods and arguments, and errors cross as what they are."""
+"""Each module's client and endpoint know the same methods and arguments; errors cross as what they are."""
 
 from __future__ import annotations
 
