@@ -85,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return ttp.run(lab, options)
             case _:
                 return _execute(lab, options, given[cut + 1 :])
+    except KeyboardInterrupt:
+        print("interrupted; `python -m lab down` ends what was started", file=sys.stderr)
+        return 130
     except (NotRunningError, CommandFailedError) as error:
         print(error, file=sys.stderr)
         return 1

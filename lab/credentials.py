@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from pathlib import Path
+
+from lab.ini import write_private
 
 
 class Credentials:
@@ -23,13 +24,5 @@ class Credentials:
             known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
             if name not in known:
                 known[name] = secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")
-                self._write(known)
+                write_private(self._path, json.dumps(known, indent=1))
             return known[name]
-
-    def _write(self, known: dict[str, str]) -> None:
-        new = self._path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(known, file, indent=1)
-        new.replace(self._path)

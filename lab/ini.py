@@ -12,11 +12,13 @@ Sections = Mapping[str, Mapping[str, Value]]
 
 
 def write_private(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that never, not even while it is being written, has more permissions than `mode`."""
+    """Write a file that never has more permissions than `mode`, and that a reader finds whole, old or new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
+    new.replace(path)
 
 
 def write_ini(path: Path, sections: Sections) -> None:
