@@ -86,12 +86,12 @@ class Work:
         self, phase: str, documents: Sequence[tuple[str, protocol.Received]] = (), **columns: Any
     ) -> None:
         with database.session() as session:
-            self.row = migrations.advance(
-                session, self.id, self.row.phase, self.row.generation, phase, **columns
-            )
+            row = migrations.advance(session, self.id, self.row.phase, self.row.generation, phase, **columns)
             for direction, received in documents:
                 kind = type(received.message).__name__
                 messages.record(session, self.id, kind, direction, received.document, received.digest)
+        # Only what was committed is believed.
+        self.row = row
         for _, received in documents:
             self.documents[type(received.message).__name__] = received.document
 
