@@ -39,7 +39,7 @@ def enrolment_password(lab: Lab, cloud_name: str) -> str:
     return next(c.credentials.password("est") for c in lab.clouds.values() if c.full_name == cloud_name)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     """One request; `authority` and `passwords` are set by `serve`."""
 
     authority: ClassVar[Authority]
@@ -58,6 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 < length <= _LARGEST_REQUEST:
+            # Read some of it all the same: a connection closed on unread bytes is reset, and the answer lost.
+            self.rfile.read(min(max(length, 0), 2**20))
+            self.close_connection = True
             self._answer(413, b"the request is empty or too large\n", "text/plain")
             return
         body = self.rfile.read(length)
@@ -134,22 +137,22 @@ class _TlsServer(ThreadingHTTPServer):
 
 def serve(lab: Lab) -> None:
     """Serve for ever: the body of the lab's `ttp` process."""
-    _Handler.authority = Authority(lab)
-    _Handler.passwords = {c.full_name: enrolment_password(lab, c.full_name) for c in lab.clouds.values()}
-    certificate, key = _Handler.authority.write_server_certificate(lab.ttp.etc)
+    Handler.authority = Authority(lab)
+    Handler.passwords = {c.full_name: enrolment_password(lab, c.full_name) for c in lab.clouds.values()}
+    certificate, key = Handler.authority.write_server_certificate(lab.ttp.etc)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
-    context.load_verify_locations(_Handler.authority.anchor)
+    context.load_verify_locations(Handler.authority.anchor)
     context.verify_mode = ssl.CERT_OPTIONAL
-    plain = ThreadingHTTPServer(("0.0.0.0", PORTS["ttp-crl"]), _CrlHandler)
+    plain = ThreadingHTTPServer(("0.0.0.0", PORTS["ttp-crl"]), CrlHandler)
     threading.Thread(target=plain.serve_forever, daemon=True).start()
-    server = _TlsServer(("0.0.0.0", PORTS["ttp"]), _Handler)
+    server = _TlsServer(("0.0.0.0", PORTS["ttp"]), Handler)
     server.context = context
     server.serve_forever()
 
 
-class _CrlHandler(_Handler):
+class CrlHandler(Handler):
     """Without TLS there is the CRL and nothing else: no password may come this way."""
 
     def do_GET(self) -> None:
