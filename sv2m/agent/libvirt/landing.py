@@ -18,7 +18,7 @@ from typing import Any
 import libvirt
 from oslo_log import log
 
-from sv2m.agent.libvirt import saveimage, secrets
+from sv2m.agent.libvirt import luks, saveimage, secrets
 from sv2m.agent.libvirt.compare import compare
 from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.domain import DomainDisk, DomainFacts, facts
@@ -49,6 +49,7 @@ class LibvirtLanding:
         self._cancelled = threading.Event()
         self._xml = ""
         self._facts: DomainFacts | None = None
+        self._wanted: dict[int, Mapping[str, Any]] = {}
         self._disks: list[NbdDisk] = []
         self._fifo = FifoWriter(workdir / "restore.fifo", self._why_stop)
         self._restore: threading.Thread | None = None
@@ -70,6 +71,7 @@ class LibvirtLanding:
         xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
         self._facts = facts(xml)
         compare(needs, self._facts)
+        self._wanted = {disk["index"]: disk for disk in needs["disks"]}
         self._xml = _with_sysinfo(xml, needs["sysinfo"])
 
     def open_disks(self, keys: Mapping[int, bytearray]) -> Sequence[NbdDisk]:
@@ -87,6 +89,9 @@ class LibvirtLanding:
             if eik is not None and secrets.ensure(handle, disk, eik):
                 self._note(secrets=[*self._notes.get("secrets", []), disk.secret_uuid])
             path, kind = self._path(handle, disk)
+            if eik is not None and disk.format == "raw":
+                wanted = self._wanted[disk.index]
+                luks.make(path, wanted["size"], wanted["key_size"], eik, self._timeout)
             socket_path = self._workdir / f"disk-{disk.index}.sock"
             opened = NbdDisk(
                 index=disk.index,

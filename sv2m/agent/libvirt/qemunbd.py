@@ -77,7 +77,7 @@ class NbdDisk:
         passed: tuple[int, ...] = ()
         secret = -1
         if self._eik is not None:
-            secret = _pipe_of(passphrase(self._eik))
+            secret = pipe_of(passphrase(self._eik))
             passed = (secret,)
             arguments += ["--object", f"secret,id=eik,file=/dev/fd/{secret}"]
         try:
@@ -158,7 +158,7 @@ class NbdDisk:
                 handle.connect_unix(str(self._socket_path))
             except nbd.Error as error:
                 if process.poll() is not None:
-                    message = _last_line(process.stderr.read())
+                    message = last_line(process.stderr.read())
                     raise HypervisorError(f"disk {self.index} of the placeholder: {message}") from error
                 if time.monotonic() > deadline:
                     process.kill()
@@ -182,7 +182,7 @@ def _image(path: str, kind: str, fmt: str, encrypted: bool) -> dict[str, Any]:
     return {"driver": "qcow2", "encrypt": {"format": "luks", "key-secret": "eik"}, "file": file}
 
 
-def _pipe_of(secret: bytearray) -> int:
+def pipe_of(secret: bytearray) -> int:
     """The reading end of a pipe that holds ``secret`` and nothing more.
 
     A pipe's content never reaches a disk.
@@ -197,7 +197,7 @@ def _pipe_of(secret: bytearray) -> int:
     return reader
 
 
-def _last_line(message: bytes) -> str:
+def last_line(message: bytes) -> str:
     lines = message.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "qemu-nbd ended without a word"
 
