@@ -28,7 +28,7 @@ def configure(cloud: Cloud) -> None:
             "database": {"connection": cloud.database_url("keystone", "keystone")},
             "token": {"provider": "fernet"},
             **{section: {"key_repository": repository} for section, repository in repositories.items()},
-            # Without it a request takes two hundred queries. It is right in memory because there is one process.
+            # Without it a request takes two hundred queries. In memory it is right for one process.
             "cache": {"enabled": True, "backend": "dogpile.cache.memory"},
             # The least bcrypt allows; it saves many seconds here and would be wrong anywhere else.
             "identity": {"password_hash_algorithm": "bcrypt", "password_hash_rounds": 4},
