@@ -68,7 +68,7 @@ class LibvirtHost:
                 stderr=out,
                 start_new_session=True,
             )
-        until("libvirtd", lambda: (self.directory / "run/libvirt/libvirt-sock").exists())
+        until("libvirtd", (self.directory / "run/libvirt/libvirt-sock").exists)
 
     def stop(self) -> None:
         connection = self.connect()
@@ -96,7 +96,7 @@ class Server:
         self.host = host
         self.id = str(uuid.uuid4())
         self.volume_id = str(uuid.uuid4())
-        self._secret_id = str(uuid.uuid4())
+        self.secret_id = str(uuid.uuid4())
         self._memory_mib = memory_mib
         self.volume = host.images / f"volume-{self.volume_id}"
         self.local = host.images / f"{self.id}-disk"
@@ -112,7 +112,7 @@ class Server:
     def make(self, content: Path | None, size: int, local_content: Path | None = None) -> None:
         """Make the disks, the secret and the domain; ``content`` fills the volume, else it is blank."""
         secret = (
-            f"<secret ephemeral='no' private='no'><uuid>{self._secret_id}</uuid>"
+            f"<secret ephemeral='no' private='no'><uuid>{self.secret_id}</uuid>"
             f"<usage type='volume'><volume>{self.volume_id}</volume></usage></secret>"
         )
         self.connection.secretDefineXML(secret).setValue(self._passphrase.encode())
@@ -176,6 +176,10 @@ class Server:
         for path in (self.volume, self.local, self.console):
             path.unlink(missing_ok=True)
 
+    def forget_secret(self) -> None:
+        """As a libvirtd that was restarted forgets ephemeral ones."""
+        self.connection.secretLookupByUUIDString(self.secret_id).undefine()
+
     def count(self) -> int:
         """The newest number on the console."""
         return max((number for _, number in self.counts()), default=0)
@@ -206,7 +210,7 @@ class Server:
 
     def _xml(self) -> str:
         encryption = (
-            f"<encryption format='luks'><secret type='passphrase' uuid='{self._secret_id}'/></encryption>"
+            f"<encryption format='luks'><secret type='passphrase' uuid='{self.secret_id}'/></encryption>"
         )
         return f"""<domain type='qemu'><name>instance-{self.id[:8]}</name><uuid>{self.id}</uuid>
 <memory unit='MiB'>{self._memory_mib}</memory><vcpu>1</vcpu>

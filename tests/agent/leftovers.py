@@ -42,3 +42,17 @@ def _processes(state: Path) -> list[str]:
         if command.startswith(b"qemu-nbd") and str(state).encode() in command:
             found.append(command.decode(errors="replace").replace("\0", " "))
     return found
+
+
+def secrets_in_processes(secrets: Iterable[str]) -> list[str]:
+    """Processes that show a secret in their arguments or environment."""
+    wanted = [secret.encode() for secret in secrets]
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            shown = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if any(secret in shown for secret in wanted):
+            found.append(entry.name)
+    return found

@@ -38,24 +38,23 @@ class Move:
     def land(self, placeholder: Server, **changes: Any) -> None:
         """B: take the placeholder."""
         self.placeholder = placeholder
-        job = {
+        job = {**self.destination_job(placeholder), **changes}
+        self.endpoint = self.b.call("start_destination", migration_id=self.id, job=job)["endpoint"]
+
+    def destination_job(self, placeholder: Server) -> dict[str, Any]:
+        disks = [
+            {"index": disk["index"], "volume_id": "", "eik_ref": self.eik_ref if disk["encrypted"] else None}
+            for disk in self.needs["disks"]
+        ]
+        return {
             "server_id": placeholder.id,
             "sid_b64": self.sid,
             "vmk_ref": self.vmk_ref,
             "needs": self.needs,
             "streams": self.streams,
-            "disks": [
-                {
-                    "index": disk["index"],
-                    "volume_id": "",
-                    "eik_ref": self.eik_ref if disk["encrypted"] else None,
-                }
-                for disk in self.needs["disks"]
-            ],
+            "disks": disks,
             "lifetime": 600,
-            **changes,
         }
-        self.endpoint = self.b.call("start_destination", migration_id=self.id, job=job)["endpoint"]
 
     def send(self, **changes: Any) -> None:
         """A: begin to send."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,9 @@ class LibvirtHypervisor:
         if refusals:
             raise ServerNotMovable("this server has " + "; and ".join(refusals))
         check_first_time(domain)
+        sizes = {target: device["image"]["virtual-size"] for target, device in devices.items()}
         return Description(
-            needs=_needs(found, devices),
+            needs=needs_of(found, sizes),
             power=power,
             memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
         )
@@ -80,7 +81,8 @@ def _image_refusals(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> l
     return [f"disk {target}, which QEMU does not have open" for target in missing]
 
 
-def _needs(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def needs_of(found: DomainFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The descriptor's part that the hypervisor knows. ``sizes``: bytes of each disk, by its target."""
     return {
         "vm": found.uuid,
         "vcpus": found.vcpus,
@@ -96,7 +98,7 @@ def _needs(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> dict[str, 
                 "index": disk.index,
                 "target": disk.target,
                 "bus": disk.bus,
-                "size": devices[disk.target]["image"]["virtual-size"],
+                "size": sizes[disk.target],
                 "encrypted": disk.encrypted,
                 "boot": disk.index == 0,
                 # Not part of the descriptor: the volume's id, by which its encryption is found in Cinder.

@@ -14,6 +14,8 @@ from pathlib import Path
 from sv2m.errors import HypervisorError
 
 _PIPE_BYTES = 1 << 20
+#: Seconds that libvirt has to say why QEMU ended.
+_PATIENCE = 5.0
 
 
 class FifoWriter:
@@ -59,7 +61,11 @@ class FifoWriter:
                 select.select([], [self._writer], [], 0.5)
                 self._check()
             except OSError as error:
-                self._check()
+                # QEMU has ended; libvirt tells why a moment later.
+                deadline = time.monotonic() + _PATIENCE
+                while time.monotonic() < deadline:
+                    self._check()
+                    time.sleep(0.05)
                 raise HypervisorError(f"QEMU does not take the restored state: {error.strerror}") from error
 
     def close(self) -> None:

@@ -64,6 +64,10 @@ class Middle:
         self.change: Callable[[bytes], bytes] = lambda piece: piece
         self.passed = 0
         self.cut_after: int | None = None
+        #: From so many bytes on nothing is passed, until :meth:`close`.
+        self.hold_after: int | None = None
+        self.held = threading.Event()
+        self._open = threading.Event()
         self.connections = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -77,6 +81,7 @@ class Middle:
         self._sockets.clear()
 
     def close(self) -> None:
+        self._open.set()
         if self._listener.fileno() >= 0:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -100,6 +105,9 @@ class Middle:
                 if onward:
                     piece = self.change(piece)
                     self.passed += len(piece)
+                    if self.hold_after is not None and self.passed >= self.hold_after:
+                        self.held.set()
+                        self._open.wait()
                     if self.cut_after is not None and self.passed >= self.cut_after:
                         self.cut_after = None
                         self.cut()
