@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operators of the two clouds agree on: each enrols with the trusted third party and enters the other as a peer."""
+"""What the two clouds' operators agree on: each enrols with the trusted third party and enters the other as a peer."""
 
 from __future__ import annotations
 

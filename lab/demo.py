@@ -3,20 +3,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from lab import namespace
 from lab.cloud import Lab
 from lab.guests import Count, Guests, until
 from lab.progress import Progress
-from lab.rest import Client
-from lab.session import CloudSession, LabSession, user_environment
+from lab.rest import ApiError, Client
+from lab.session import CloudSession, LabSession
 from lab.up import up
 
 NAME = "counter"
@@ -172,16 +168,16 @@ def _volume(guests: Guests, server: str) -> str:
 
 def _eik(session: CloudSession, volume: str) -> str:
     with session.in_network():
-        found: str = Client(session.cloud).call("GET", "cinder-api", f"/volumes/{volume}/encryption")["encryption_key_id"]
+        shown = Client(session.cloud).call("GET", "cinder-api", f"/volumes/{volume}/encryption")
+    found: str = shown["encryption_key_id"]
     return found
 
 
 def _secret(session: CloudSession, identifier: str) -> bool:
-    from lab.rest import ApiError
-
     try:
         with session.in_network():
-            Client(session.cloud, "mona", "research").call("GET", "barbican", f"/secrets/{identifier.rsplit('/', 1)[-1]}")
+            own = Client(session.cloud, "mona", "research")
+            own.call("GET", "barbican", f"/secrets/{identifier.rsplit('/', 1)[-1]}")
     except ApiError as error:
         if error.status == 404:
             return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking the peer until it has answered: the same signed bytes again and again, which the peer takes as one question."""
+"""Asking the peer until it has answered: the same signed bytes again and again, which it takes as one question."""
 
 from __future__ import annotations
 

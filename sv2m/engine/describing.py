@@ -61,8 +61,10 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
         "swap_mb": flavor["swap"],
         "disks": [{key: value for key, value in disk.items() if key != "volume_id"} for disk in disks],
     }
+    # One size for all streams, from their sum: the number of segments is bounded for the migration as a whole.
+    size = protocol.segment_size(sum(stream["size"] for stream in seen["streams"]))
     streams = [
-        {**stream, "id": number, "segment_size": protocol.segment_size(stream["size"])}
+        {**stream, "id": number, "segment_size": size}
         for number, stream in enumerate(seen["streams"], start=1)
     ]
     return needs, streams

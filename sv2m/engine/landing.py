@@ -165,7 +165,7 @@ def remove_place(work: Work) -> None:
         services.edm.abort(work.context, work.row.host, work.id)
     for server_id in services.servers.find_placeholders(work.id):
         services.servers.delete(server_id, timeout)
-    services.km.remove_imported(work.context, work.id)
+    services.km.remove_imported(work.context, work.id, work.row.project_id)
     services.volumes.delete_blank_image(work.id)
     services.ports.delete_for(work.id)
     services.lmm.release(work.context, work.id)

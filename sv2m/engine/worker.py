@@ -113,9 +113,8 @@ class Workers:
                 if step.may_fail:
                     give_up(work, shown)
                     continue
-                LOG.warning(
-                    "Migration %s: %s failed, again in %.0f s: %s (%s)", work.id, work.row.phase, pause, shown, shown.code
-                )
+                LOG.warning("Migration %s: %s failed: %s (%s)", work.id, work.row.phase, shown, shown.code)
+                LOG.warning("Migration %s: again in %.0f s", work.id, pause)
                 self._stopping.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 

@@ -17,8 +17,7 @@ from tests.cloud.world import Side, World
 @pytest.fixture
 def server(world: World) -> str:
     """A server at A that counts."""
-    made = world.a.manager.boot("stays", volume_type=None)
-    return made
+    return world.a.manager.boot("stays", volume_type=None)
 
 
 def _untouched(world: World, server: str, migration: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.guests import Guests, TimedOutError, until
 from lab.rest import ApiError, Client
+from lab.services import sv2m
 from lab.session import LabSession
 
 FINAL = {"completed", "refused", "failed", "aborted"}
@@ -46,7 +47,7 @@ class Side:
             path = f"/resource_providers/{provider['uuid']}/allocations"
             allocations |= set(admin.call("GET", "placement", path)["allocations"])
         agent = cloud.directory / "sv2m" / "agent"
-        kept = {"SV2M CSR", "evidence"}
+        kept = ("sv2m evidence", "cloud-")
         return {
             "servers": _ids(admin.call("GET", "nova-api", "/servers?all_tenants=1")["servers"]),
             "volumes": _ids(admin.call("GET", "cinder-api", "/volumes?all_tenants=1")["volumes"]),
@@ -56,7 +57,7 @@ class Side:
             "session secrets": {
                 secret["secret_ref"]
                 for secret in secrets
-                if "ekb" not in (secret["name"] or "").lower() and not any(word in (secret["name"] or "") for word in kept)
+                if not any(word in (secret["name"] or "") for word in kept)
             },
             "agent files": {str(path.relative_to(agent)) for path in agent.rglob("*") if not path.is_dir()},
             "domains": set(self.session.run(["virsh", "list", "--all", "--uuid"]).stdout.split()),
@@ -69,9 +70,9 @@ class Side:
         found = set()
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if process.name.isdigit() and (process / "comm").read_text().strip() == program:
-                    if (process / "ns" / "net").readlink() == here:
-                        found.add(process.name)
+                named = process.name.isdigit() and (process / "comm").read_text().strip() == program
+                if named and (process / "ns" / "net").readlink() == here:
+                    found.add(process.name)
         return found
 
     def kill(self, service: str) -> None:
@@ -143,6 +144,11 @@ class World:
             if shown is not None and shown["status"] in ("ACTIVE", "PAUSED", "SUSPENDED"):
                 found.append((side.name, server))
         return found
+
+    def enrol_again(self, side: Side) -> None:
+        """Get a cloud its next certificate, as its operator would after a revocation."""
+        config = str(sv2m.config(side.session.cloud))
+        side.session.run(["sv2m-manage", "--config-file", config, "certificate", "renew"])
 
     def tidy(self) -> None:
         """Delete the servers and volumes that the test's users have; start what a test has killed."""

@@ -36,7 +36,7 @@ def make(path: str, size: int, key_size: int, eik: bytearray, timeout: float) ->
         room = device.seek(0, os.SEEK_END)
     if room < size + HEADER:
         raise Conflict(
-            f"the volume at the destination has {room} bytes; a disk of {size} and its LUKS header need {size + HEADER}",
+            f"the volume at the destination has {room} bytes; disk and LUKS header need {size + HEADER}",
             code="placeholder-differs",
             remedy="The destination's volume type must give volumes at least the source's size.",
         )

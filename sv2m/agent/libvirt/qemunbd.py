@@ -198,6 +198,7 @@ def pipe_of(secret: bytearray) -> int:
 
 
 def last_line(message: bytes) -> str:
+    """The last line of what a program printed on stderr: where it says why it failed."""
     lines = message.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "qemu-nbd ended without a word"
 

@@ -26,7 +26,9 @@ class Stranger:
         self.sock.sendall(wire.Hello(migration_id, connection, ticket).encode())
         return self
 
-    def segment(self, channel: Channel, stream: int, index: int, plaintext: bytes, sealer: Sealer | None = None) -> None:
+    def segment(
+        self, channel: Channel, stream: int, index: int, plaintext: bytes, sealer: Sealer | None = None
+    ) -> None:
         out = bytearray(len(plaintext) + OVERHEAD)
         (sealer or channel.sealer).seal(stream, index, plaintext, out)
         self.sock.sendall(FRAME.pack(stream, index, len(out)) + out)
