@@ -27,6 +27,9 @@ class Move:
         self.sid = base64.b64encode(os.urandom(48)).decode()
         described = a.call("describe", server_id=server.id)
         self.needs = described["needs"]
+        for disk in self.needs["disks"]:
+            # Cinder's part of the descriptor.
+            disk |= {"cipher": "aes-xts-plain64", "key_size": 256} if disk["encrypted"] else {}
         total = sum(stream["size"] for stream in described["streams"])
         self.streams = [
             {**stream, "id": number, "segment_size": segment_size(total)}

@@ -53,15 +53,14 @@ def _is_an_ordinary_server(side: Side, server: str, boot: str) -> None:
     guests.wait_for(server, "SUSPENDED")
     guests.act(server, "resume")
     guests.wait_for(server, "ACTIVE")
-    counted = guests.counted(server)
-    assert counted is not None
-    assert guests.wait_for_count(server, counted.count + 3).boot == boot, "suspend and resume kept its memory"
+    # Nova begins a new console log with each start of QEMU.
+    assert guests.wait_for_count(server, 1).boot == boot, "suspend and resume kept its memory"
     guests.act(server, "reboot", {"type": "HARD"})
     guests.wait_for(server, "ACTIVE")
     console = side.session.console
 
     def earlier() -> str | None:
-        return next((one for one in console(server).splitlines() if "sv2m-guest earlier:" in one), None)
+        return next((one for one in console(server).splitlines() if "sv2m-guest earlier" in one), None)
 
     assert boot in until(earlier, "the guest boots from its disk at B"), "its disk came over"
 
