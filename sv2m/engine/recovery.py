@@ -7,6 +7,7 @@ the same thing; this file only finds what nobody carries, and what waits for a p
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from sv2m.engine.worker import Workers, give_up
 
 LOG = logging.getLogger(__name__)
 
+#: Looks from one sweep of held room to the next.
+SWEEP_EVERY = 30
 #: B's phases in which A has the next word, and in which B may still give up.
 WAITING = ("challenged", "accepted", "receiving", "prepared")
 
@@ -54,9 +57,12 @@ class Recovery:
             self._thread.join()
 
     def _loop(self) -> None:
-        while True:
+        for looks in itertools.count():
             try:
                 self.look()
+                if looks % SWEEP_EVERY == 0:
+                    # Room still held for a migration that has ended: left by an engine killed at the wrong moment.
+                    self._services.lmm.sweep({"request_id": "recovery"})
             except Exception:
                 # The database may be away for a moment; what is due is still due at the next look.
                 LOG.exception("Looking for migrations to take up failed; trying again")
