@@ -55,7 +55,8 @@ def archive(row: Migration, documents: Sequence[Message], peer: Peer | None, clo
         if kind in kept:
             chain = protocol.claimed_party(kept[kind].document).chain
             files[f"certificates/{role}.pem"] = _pem(chain[:1], "CERTIFICATE")
-            files[f"certificates/{role}-issuers.pem"] = _pem(chain[1:], "CERTIFICATE")
+            if chain[1:]:
+                files[f"certificates/{role}-issuers.pem"] = _pem(chain[1:], "CERTIFICATE")
     if "ca" in kept:
         files["certificates/ca.pem"] = kept["ca"].document
     elif peer is not None:
@@ -126,7 +127,7 @@ def _readme(row: Migration, kept: dict[str, Message], files: dict[str, bytes], c
     ]
     chains = [
         f"openssl verify -attime {int(at.timestamp())} -CAfile certificates/ca.pem \\\n"
-        f"    -untrusted certificates/{role}-issuers.pem{_CRL if 'crl' in kept else ''} "
+        f"    {_issuers(role, files)}{_CRL if 'crl' in kept else ''} "
         f"certificates/{role}.pem\nopenssl x509 -in certificates/{role}.pem -noout -subject -dates "
         "-ext subjectAltName,keyUsage"
         for kind, role in _INTRODUCTIONS.items()
@@ -146,6 +147,12 @@ def _readme(row: Migration, kept: dict[str, Message], files: dict[str, bytes], c
 
 _MANIFEST = "manifest.xml"
 _DS = "http://www.w3.org/2000/09/xmldsig#"
+def _issuers(role: str, files: dict[str, bytes]) -> str:
+    # A chain of a leaf alone: the root has issued it.
+    name = f"certificates/{role}-issuers.pem"
+    return f"-untrusted {name}" if name in files else ""
+
+
 _CRL = " -crl_check -CRLfile certificates/crl.pem"
 
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking a migration's evidence as its own text says: by xmlsec1 and openssl, without SV2M."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lab.session import CloudSession
+
+
+def save(session: CloudSession, migration: str, folder: Path) -> None:
+    """Save a migration's evidence by the openstack command."""
+    command = ["openstack", "secure", "migration", "evidence", "save", migration, "--directory", str(folder)]
+    session.run(command)
+
+
+def told(folder: Path, program: str) -> list[str]:
+    """The commands that begin so and that the evidence's own text tells its reader to type."""
+    text = (folder / "README.txt").read_text().replace("\\\n", " ")
+    return [line.strip() for line in text.splitlines() if line.startswith(f"    {program} ")]
+
+
+def failing(folder: Path, commands: list[str]) -> list[str]:
+    """Those of the commands that do not succeed, each with what it said."""
+    found = []
+    for command in commands:
+        done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            found.append(f"{command}: {done.stdout}{done.stderr}")
+    return found
