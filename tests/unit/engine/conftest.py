@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sv2m.engine import asking, worker
+from tests.unit.db.conftest import database
+from tests.unit.engine.leaving import Source
+
+__all__ = ["database"]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for between two attempts; how long that is, is nobody's promise."""
+    for module in (asking, worker):
+        monkeypatch.setattr(module, "_PAUSE", 0.001)
+        monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.002)
+
+
+@pytest.fixture
+def source(database: Any) -> Iterator[Source]:
+    made = Source()
+    yield made
+    made.stop()

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A source: a real engine on a real database, a cloud in memory, and a scripted destination behind the peer client."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sv2m import errors
+from sv2m import protocol as p
+from sv2m.db import engine as database
+from sv2m.db import messages, migrations, peers
+from sv2m.engine.services import Services
+from sv2m.engine.worker import Workers
+from sv2m.gateway.client import Answer
+from sv2m.protocol import segments
+from tests.protocol import certificates, clouds
+from tests.unit.engine import surroundings
+from tests.unit.engine.recorder import Recorder
+from tests.unit.engine.surroundings import DESTINATION, SOURCE
+
+HOST = "compute-a"
+
+
+class Peer:
+    """The destination's machine, honest unless told otherwise, and idempotent as the protocol wants it."""
+
+    def __init__(self) -> None:
+        self.side = clouds.Side("destination", DESTINATION, SOURCE)
+        self.answers: dict[str, tuple[bytes, Answer]] = {}
+        self.decision: p.Accepted | p.Refused = p.Accepted(clouds.ephemeral_key()[0], "192.0.2.1", 4711)
+        self.resumes = True
+        #: Taken one by one before the honest answers to messages of this kind.
+        self.instead: dict[str, list[Answer | Exception]] = {}
+
+    def send(self, url: str, tls_ca_pem: str, document: bytes) -> Answer:
+        kind = p.peek(document).kind
+        if self.instead.get(kind):
+            answer = self.instead[kind].pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        if kind not in self.answers:
+            self.side.receive(document, datetime.now(UTC))
+            reply = getattr(self, f"_{kind.lower()}")()
+            self.answers[kind] = (document, Answer(True, self.side.document(reply) if reply else None))
+        taken, answer = self.answers[kind]
+        if taken != document:
+            raise errors.RefusedByPeer(f"another {kind} was taken", code="replayed-message")
+        return answer
+
+    def _offer(self) -> str:
+        me = p.Party(DESTINATION.name, DESTINATION.chain)
+        self.side.local(p.ChallengeDue(me, clouds.nonce("B"), datetime.now(UTC)))
+        return "TokenBA1"
+
+    def _tokenab(self) -> str:
+        accepted = isinstance(self.decision, p.Accepted)
+        self.side.local(p.RoomHeld(self.decision) if accepted else p.RoomRefused(self.decision))
+        return "TokenBA2"
+
+    def _envelope(self) -> None:
+        self.side.local(p.LandingReady())
+
+    def _transfer(self) -> str:
+        machine = self.side.machine
+        opened = segments.open_signature(clouds.VMK, machine.message(p.Transfer).sealed_signature)
+        context, manifest = p.verify_manifest(opened, SOURCE.leaf)
+        machine.check_trailer(context, manifest).compare(clouds.manifest())
+        self.side.local(p.Restored())
+        return "Prepared"
+
+    def _release(self) -> str:
+        now = datetime.now(UTC)
+        self.side.local(p.Resumed(now) if self.resumes else p.CannotResume("host-died", now))
+        return "Receipt"
+
+    def _closure(self) -> None:
+        """Taken; there is no reply."""
+
+
+class Nova:
+    """One server, as Nova shows it."""
+
+    def __init__(self, server_id: str) -> None:
+        self.exists, self.status, self.locked = True, "ACTIVE", False
+        self.paused = 0
+        self._id = server_id
+
+    def get(self, server_id: str) -> dict[str, Any]:
+        if not self.exists:
+            raise errors.NotFound("no such server")
+        flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
+        described = {"id": server_id, "name": "web", "status": self.status, "task_state": None, "config_drive": ""}
+        return {**described, "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
+
+    def lock(self, server_id: str, reason: str) -> None:
+        self.locked = True
+
+    def unlock(self, server_id: str) -> None:
+        self.locked = False
+
+    def pause(self, server_id: str) -> None:
+        self.status, self.paused = "PAUSED", self.paused + 1
+
+    def unpause(self, server_id: str) -> None:
+        self.status = "ACTIVE"
+
+    def wait_for(self, server_id: str, statuses: set[str], timeout: float) -> dict[str, Any]:
+        if self.status not in statuses:
+            raise errors.HostError(f"the server is {self.status}")
+        return self.get(server_id)
+
+    def delete(self, server_id: str, timeout: float) -> None:
+        self.exists = False
+
+
+class Cinder:
+    def __init__(self) -> None:
+        self.exists = True
+
+    def get(self, volume_id: str) -> dict[str, Any]:
+        return {"size": 1, "encrypted": True, "multiattach": False}
+
+    def encryption(self, volume_id: str) -> dict[str, Any]:
+        return {"cipher": "aes-xts-plain64", "key_size": 256}
+
+    def delete(self, volume_id: str, timeout: float) -> None:
+        self.exists = False
+
+
+class Agent:
+    """EDM at the source's host; every job goes as far as it is told, at once."""
+
+    def __init__(self) -> None:
+        self.state = "unknown"
+        self.changed = False
+        self.waits = 0
+        self.error: dict[str, str] | None = None
+
+    def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
+        needs = copy.deepcopy(clouds.NEEDS)
+        disk = {key: needs["disks"][0][key] for key in ("index", "target", "bus", "size", "boot")}
+        needs["disks"] = [{**disk, "serial": "volume"}]
+        streams = [{"kind": "memory", "index": 0, "size": 128 << 20}, {"kind": "disk", "index": 0, "size": 1 << 30}]
+        return {"needs": needs, "power": "running", "streams": streams}
+
+    def start_source(self, context: Any, host: str, migration_id: str, job: dict[str, Any]) -> None:
+        if self.state == "unknown":
+            self.state = "ready"
+
+    def stop_and_finish(self, context: Any, host: str, migration_id: str) -> None:
+        self.state = "sealed"
+
+    def wait(self, context: Any, host: str, migration_id: str, sequence: int, timeout: float) -> dict[str, Any]:
+        self.waits += 1
+        if self.waits > 50:
+            raise errors.AgentLost(f"asked for ever for something else than {self.state}")
+        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "error": self.error}
+
+    def manifest(self, context: Any, host: str, migration_id: str) -> dict[str, Any]:
+        streams = [{"id": one.id, "segments": one.segments, "length": one.length} for one in clouds.SUMMARIES]
+        return {"manifest_b64": base64.b64encode(clouds.manifest().to_xml()).decode(), "streams": streams}
+
+    def check_unchanged(self, context: Any, host: str, migration_id: str) -> None:
+        if self.changed:
+            raise errors.Conflict("the guest has run since it was sealed", code="guest-ran")
+
+    def abort(self, context: Any, host: str, migration_id: str) -> None:
+        self.state = "unknown"
+
+    def forget(self, context: Any, host: str, migration_id: str) -> None:
+        self.state = "unknown"
+
+
+class Azm:
+    def may_start(self, context: Any, credentials: Any, server: dict[str, Any], peer: str) -> dict[str, Any]:
+        return {"agreement": peer}
+
+
+class Source:
+    """Cloud A and one migration in its phase ``requested``."""
+
+    def __init__(self) -> None:
+        with database.session() as session:
+            ca = certificates.ca_pem().decode()
+            peers.create(session, name=DESTINATION.name, url="https://b", ca_pem=ca, direction="both")
+        self.workers: Workers | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """A cloud as new, and a new migration of a new server."""
+        self.stop()
+        self.recorder = Recorder(lambda: self.row.phase)
+        self.server_id, self.id = str(uuid.uuid4()), str(uuid.uuid4())
+        self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(), Agent()
+        self.km, self.peer = surroundings.Km(), Peer()
+        around = self.recorder.around
+        self.services = Services(
+            conf=surroundings.options(SOURCE.name),
+            cmm=around("cmm", surroundings.Cmm(SOURCE)),
+            azm=around("azm", Azm()),
+            lmm=None,  # type: ignore[arg-type]
+            mam=around("mam", surroundings.mam(SOURCE)),
+            km=around("km", self.km),
+            edm=around("edm", self.agent),
+            peers=around("peers", self.peer),
+            servers=around("servers", self.nova),
+            volumes=around("volumes", self.cinder),
+            ports=None,
+        )
+        with database.session() as session:
+            migrations.create(
+                session,
+                id=self.id,
+                role="source",
+                peer=DESTINATION.name,
+                server_id=self.server_id,
+                project_id="project",
+                phase="requested",
+                state={"credentials": {"user_id": "u"}},
+            )
+        self.start()
+
+    def start(self) -> None:
+        """An engine, as after a restart: nothing but the rows is left of the one before."""
+        self.workers = Workers(lambda: self.services, "engine-a", 2, timedelta(seconds=60))
+        self.workers.start()
+
+    def stop(self) -> None:
+        if self.workers is not None:
+            self.workers.stop()
+
+    def run(self) -> Any:
+        """Carry on until nothing is left to do. :returns: the row."""
+        assert self.workers is not None
+        self.workers.work_on(self.id).result(60)
+        return self.row
+
+    def before(self, call: str, do: Callable[[], Any]) -> None:
+        self.recorder.hooks[call] = do
+
+    def abort(self) -> None:
+        with database.session() as session:
+            migrations.request_abort(session, self.id)
+
+    @property
+    def row(self) -> Any:
+        with database.session() as session:
+            return migrations.get(session, self.id)
+
+    @property
+    def documents(self) -> list[str]:
+        with database.session() as session:
+            return [one.kind for one in messages.list_for(session, self.id) if one.kind in p.KINDS]
+
+    @property
+    def at_home(self) -> bool:
+        """The server runs here as before, and nothing of the attempt is left."""
+        server = self.nova.exists and self.nova.status == "ACTIVE" and not self.nova.locked
+        return server and self.agent.state == "unknown" and set(self.km.stored) == {"eik"} and self.cinder.exists
+
+    @property
+    def gone(self) -> bool:
+        """Nothing of the server is left here."""
+        return not (self.nova.exists or self.cinder.exists or self.km.stored) and self.agent.state == "unknown"

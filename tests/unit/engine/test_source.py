@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The source's engine from request to closure, and every way back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sv2m import errors, protocol
+from sv2m.db import engine as database
+from sv2m.db import migrations
+from sv2m.gateway.client import Answer
+from tests.protocol.clouds import Pair
+from tests.unit.engine.leaving import Source
+
+WHOLE = ["Offer", "TokenBA1", "TokenAB", "TokenBA2", "Envelope", "Transfer", "Prepared", "Release", "Receipt"]
+#: A Prepared of the same clouds, rightly signed, of another migration.
+OTHERS = Pair().run("restore").b.document("Prepared")
+BROKEN = errors.HostError("broken on purpose", code="broken")
+
+
+def test_a_migration_runs_from_request_to_closure(source: Source) -> None:
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("closed", "completed", None)
+    assert source.documents == [*WHOLE, "Closure"]
+    assert source.gone
+    assert source.peer.side.machine.phase == "closing"
+    assert row.downtime_ms is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "phase"),
+    [
+        ("servers.get", "requested"),
+        ("azm.may_start", "requested"),
+        ("edm.describe", "requested"),
+        ("mam.nonce", "offered"),
+        ("km.make_vmk", "accepted"),
+        ("km.find_eiks", "accepted"),
+        ("km.wrap", "accepted"),
+        ("edm.start_source", "transferring"),
+        ("servers.lock", "transferring"),
+        ("servers.pause", "transferring"),
+        ("edm.stop_and_finish", "transferring"),
+        ("edm.manifest", "transferring"),
+        ("mam.sign_manifest", "transferring"),
+        ("km.seal_signature", "transferring"),
+        ("edm.check_unchanged", "prepared"),
+    ],
+)
+def test_a_failure_before_the_commit_brings_the_server_back(source: Source, call: str, phase: str) -> None:
+    source.recorder.failing[call] = BROKEN
+    row = source.run()
+    assert (row.phase, row.status, row.error_code, row.fault) == ("withdrawn", "failed", "broken", "host")
+    assert source.recorder.phases[source.recorder.calls.index(call)] == phase
+    assert source.at_home
+    assert "Release" not in source.documents
+    # B is told as soon as there is a session of which it can be told.
+    session = phase not in ("requested", "offered")
+    assert source.peer.side.machine.phase == "undoing" if session else "Closure" not in source.documents
+
+
+def test_an_unexpected_failure_is_a_failure_too(source: Source) -> None:
+    source.recorder.failing["km.wrap"] = ZeroDivisionError("a bug")
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("withdrawn", "failed", "internal-error")
+    assert source.at_home
+
+
+def test_an_agent_that_failed_is_told_in_its_own_words(source: Source) -> None:
+    def fail() -> None:
+        source.agent.state, source.agent.error = "failed", {"code": "disk-lost", "message": "the disk is gone"}
+
+    source.before("edm.wait", fail)
+    row = source.run()
+    assert (row.phase, row.error_code, row.error_message) == ("withdrawn", "disk-lost", "the disk is gone")
+
+
+def test_a_guest_that_ran_after_sealing_is_never_released(source: Source) -> None:
+    source.agent.changed = True
+    row = source.run()
+    assert (row.phase, row.error_code) == ("withdrawn", "guest-ran")
+    assert source.at_home
+
+
+def test_a_refusal_by_the_peer_ends_it_with_the_peers_reason(source: Source) -> None:
+    source.peer.decision = protocol.Refused("no-room", "no room for 128 MiB")
+    row = source.run()
+    assert (row.phase, row.status, row.error_code, row.fault) == ("refused", "refused", "no-room", "peer")
+    assert source.at_home
+    assert source.nova.paused == 0
+
+
+@pytest.mark.parametrize("kind", ["Offer", "TokenAB", "Envelope", "Transfer"])
+def test_an_unsigned_refusal_before_the_commit_ends_it(source: Source, kind: str) -> None:
+    source.peer.instead[kind] = [errors.RefusedByPeer("no", code="gave-up")]
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("withdrawn", "failed", "gave-up")
+    assert source.at_home
+
+
+@pytest.mark.parametrize("kind", ["Offer", "TokenAB", "Transfer"])
+@pytest.mark.parametrize("answer", [None, b"<NotSigned/>", OTHERS], ids=["nothing", "not-signed", "another-session"])
+def test_an_answer_that_is_not_the_answer_ends_it(source: Source, kind: str, answer: bytes | None) -> None:
+    source.peer.instead[kind] = [Answer(True, answer)]
+    row = source.run()
+    assert (row.phase, row.fault) == ("withdrawn", "peer")
+    assert source.at_home
+
+
+@pytest.mark.parametrize("call", ["mam.nonce", "km.wrap", "edm.start_source", "edm.wait", "edm.stop_and_finish"])
+def test_an_abort_before_the_commit_is_honoured(source: Source, call: str) -> None:
+    source.before(call, source.abort)
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("withdrawn", "aborted", "aborted")
+    assert source.at_home
+
+
+def test_an_abort_at_the_last_moment_before_the_commit_is_honoured(source: Source) -> None:
+    original = source.peer._transfer
+
+    def prepared() -> str:
+        source.abort()
+        return original()
+
+    source.peer._transfer = prepared  # type: ignore[method-assign]
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert "Release" not in source.documents
+
+
+def test_the_offers_lifetime_ends_what_was_not_released(source: Source) -> None:
+    def expire() -> None:
+        with database.session() as session:
+            migrations.get(session, source.id).not_after = datetime.now(UTC) - timedelta(seconds=1)
+
+    source.before("edm.start_source", expire)
+    row = source.run()
+    assert (row.phase, row.error_code) == ("withdrawn", "offer-expired")
+    assert source.at_home
+
+
+def test_a_peer_that_cannot_be_told_of_the_withdrawal_does_not_hold_up_the_server(source: Source) -> None:
+    source.recorder.failing["km.seal_signature"] = BROKEN
+    source.peer.instead["Closure"] = [errors.RefusedByPeer("never heard of it")]
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+
+
+def test_an_agent_that_is_away_does_not_hold_up_the_withdrawal(source: Source) -> None:
+    source.recorder.failing |= {"edm.wait": BROKEN, "edm.abort": errors.AgentLost("away")}
+    assert source.run().phase == "withdrawn"
+    assert source.nova.status == "ACTIVE"
+    assert not source.nova.locked
+
+
+def test_a_withdrawal_is_tried_until_it_succeeds(source: Source) -> None:
+    source.recorder.failing |= {"edm.manifest": BROKEN, "servers.unpause": errors.HostError("Nova is away")}
+
+    def back() -> None:
+        source.before("servers.unpause", lambda: source.recorder.failing.pop("servers.unpause"))
+
+    source.before("servers.unpause", back)
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert source.recorder.calls.count("servers.unpause") == 2
+
+
+def test_whoever_moved_the_row_on_is_believed(source: Source) -> None:
+    def somebody_else() -> None:
+        with database.session() as session:
+            row = migrations.get(session, source.id)
+            migrations.advance(session, source.id, row.phase, row.generation, row.phase)
+
+    source.before("km.wrap", somebody_else)
+    row = source.run()
+    assert row.phase == "closed"
+    assert source.recorder.calls.count("km.wrap") == 2
+    assert source.documents.count("Envelope") == 1

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of the source's engine around any call of any phase: a new engine on the same rows goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.engine.leaving import Source
+from tests.unit.engine.recorder import Killed
+
+PHASES = [
+    "requested",
+    "offered",
+    "authenticated",
+    "accepted",
+    "enveloped",
+    "transferred",
+    "prepared",
+    "released",
+    "receipted",
+]
+
+
+def kill_everywhere(source: Source, phase: str, *, after_effect: bool) -> None:
+    source.run()
+    kills = [number for number, seen in enumerate(source.recorder.phases, start=1) if seen == phase]
+    assert kills
+    for number in kills:
+        source.begin()
+        source.recorder.kill_at, source.recorder.kill_after_effect = number, after_effect
+        with pytest.raises(Killed) as killed:
+            source.run()
+        source.recorder.kill_at = None
+        source.stop()
+        source.start()
+        row = source.run()
+        assert (row.phase, row.status) == ("closed", "completed"), killed.value
+        assert source.gone, killed.value
+        assert source.nova.paused >= 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_kill_before_a_call(source: Source, phase: str) -> None:
+    kill_everywhere(source, phase, after_effect=False)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_kill_between_a_call_and_its_answer(source: Source, phase: str) -> None:
+    kill_everywhere(source, phase, after_effect=True)
