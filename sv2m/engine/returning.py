@@ -26,7 +26,7 @@ def withdraw(work: Work) -> None:
             signed = work.sign([action])
             documents.append((messages.SENT, signed))
             try:
-                ask(work, signed.document, insist=False)
+                ask(work, signed.document, closing=True)
             except errors.SV2MError as error:
                 # Without it B gives up by itself when the offer's lifetime ends; we never send Release.
                 LOG.warning("Migration %s: withdrawal not delivered: %s", work.id, error)

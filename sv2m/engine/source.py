@@ -197,7 +197,7 @@ def remove(work: Work) -> None:
     services.km.destroy(work.context, [state["vmk_ref"], *state.get("eik_refs", [])])
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     try:
-        ask(work, signed.document)
+        ask(work, signed.document, closing=True)
     except errors.SV2MError as error:
         # B has the VM and we have the receipt: the courtesy is all that is missing.
         LOG.warning("Migration %s: closure not delivered: %s", work.id, error)
