@@ -39,9 +39,7 @@ class Arrival:
                     code="placeholder-differs",
                     remedy="The destination's volume type must give volumes at least the source's size.",
                 )
-        self._disks = {
-            stream.id: (by_index[stream.index], RecordReader(stream.size)) for stream in planned.values()
-        }
+        self._disks = {stream.id: (by_index[stream.index], RecordReader(stream.size)) for stream in planned.values()}
         self._landing = landing
         self._moved = moved
         self._broken = broken

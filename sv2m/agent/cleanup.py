@@ -35,9 +35,7 @@ def take_up(jobs: Jobs, hypervisor: Hypervisor, journal: Journal, receiver: Rece
         else:
             job = DestinationJob.adopt(migration_id, entry, hypervisor, journal, receiver)
             goes_on = job.state in KEPT
-        LOG.info(
-            "Migration %s: %s, %s: %s", migration_id, job.role, job.state, "kept" if goes_on else "undone"
-        )
+        LOG.info("Migration %s: %s, %s: %s", migration_id, job.role, job.state, "kept" if goes_on else "undone")
         if not goes_on:
             job.give_up(_LOST)
         jobs.add(job)

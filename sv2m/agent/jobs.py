@@ -47,9 +47,7 @@ class Jobs:
     def describe(self, server_id: str) -> Described:
         """See Transfers. Disks come first among the streams, as they do on the wire."""
         found = self._hypervisor.describe(server_id)
-        disks = [
-            {"kind": "disk", "index": disk["index"], "size": disk["size"]} for disk in found.needs["disks"]
-        ]
+        disks = [{"kind": "disk", "index": disk["index"], "size": disk["size"]} for disk in found.needs["disks"]]
         memory = {"kind": "memory", "index": 0, "size": found.memory_bytes}
         return Described(found.needs, found.power, (*disks, memory))
 

@@ -81,9 +81,7 @@ class SourceJob(Job):
         return job
 
     @classmethod
-    def adopt(
-        cls, migration_id: str, entry: dict[str, Any], hypervisor: Hypervisor, journal: Journal
-    ) -> SourceJob:
+    def adopt(cls, migration_id: str, entry: dict[str, Any], hypervisor: Hypervisor, journal: Journal) -> SourceJob:
         """A job of an earlier agent process.
 
         Only a sealed one can go on: the VMK's sealer of another is lost.
@@ -230,9 +228,7 @@ class SourceJob(Job):
         memory = next(stream for stream in spec.streams if stream.kind == MEMORY)
         found = self._source.open_disks()
         if {disk.index: disk.size for disk in found} != {index: plan.size for index, plan in planned.items()}:
-            raise LocalError(
-                f"the disks of server {self.server_id} are not those of the plan", code="not-planned"
-            )
+            raise LocalError(f"the disks of server {self.server_id} are not those of the plan", code="not-planned")
         self._progress(more=memory.size + sum(disk.size for disk in found))
         return [(disk, RecordWriter(writer(planned[disk.index]))) for disk in found], writer(memory)
 

@@ -117,9 +117,7 @@ class Receiver:
                 )
                 sock.close()
                 continue
-            threading.Thread(
-                target=self._talk, args=(sock, peer), name="data-connection", daemon=True
-            ).start()
+            threading.Thread(target=self._talk, args=(sock, peer), name="data-connection", daemon=True).start()
 
     def _talk(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:

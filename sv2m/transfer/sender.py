@@ -75,9 +75,7 @@ class Sender:
     def start(self) -> None:
         """Connect, and begin to send. :raises PeerError: B cannot be reached, or does not know our ticket."""
         first = self._connect_patiently()
-        self._thread = threading.Thread(
-            target=self._run, args=(first,), name=f"send-{self._migration_id}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(first,), name=f"send-{self._migration_id}", daemon=True)
         self._thread.start()
 
     def close(self, error: SV2MError | None = None) -> None:

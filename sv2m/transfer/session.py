@@ -24,6 +24,8 @@ LOG = log.getLogger(__name__)
 
 #: Connections of one migration, over its whole life. Each is used up by one break of the network.
 MAX_CONNECTIONS = 100_000
+#: Seconds that a source has to read that it is given up.
+_FAREWELL = 2.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class Session:
         try:
             sock.settimeout(1.0)
             sock.sendall(wire.Mark(wire.GIVEN_UP, 0).encode())
+            wire.drain(sock, _FAREWELL)
         except OSError as broken:
             LOG.debug("the source of %s could not be told: %s", self.migration_id, broken)
         if not already:

@@ -68,9 +68,7 @@ class Window:
         :raises SV2MError: there will be none any more.
         """
         with self._condition:
-            self._condition.wait_for(
-                lambda: self._sent < len(self._waiting) or self._error is not None or broken()
-            )
+            self._condition.wait_for(lambda: self._sent < len(self._waiting) or self._error is not None or broken())
             self._raise()
             if broken():
                 return None

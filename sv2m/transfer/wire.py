@@ -125,6 +125,20 @@ def _exactly(sock: socket.socket, length: int) -> bytes:
     return bytes(buffer)
 
 
+def drain(sock: socket.socket, timeout: float) -> None:
+    """Say no more, and throw away what still comes, so that closing does not reset the connection.
+
+    A reset would destroy what the other end has not read yet.
+    """
+    sock.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + timeout
+    scrap = bytearray(1 << 16)
+    while (left := deadline - time.monotonic()) > 0:
+        sock.settimeout(left)
+        if not sock.recv_into(scrap):
+            return
+
+
 def tune(sock: socket.socket, stall_timeout: float) -> None:
     """Find out within ``stall_timeout`` seconds that the other end has vanished, idle or not."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

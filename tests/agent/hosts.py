@@ -117,9 +117,7 @@ class Server:
         )
         self.connection.secretDefineXML(secret).setValue(self._passphrase.encode())
         key = ["--object", f"secret,id=s,data={self._passphrase}"]
-        options = (
-            "key-secret=s,cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha256,iter-time=10"
-        )
+        options = "key-secret=s,cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha256,iter-time=10"
         if content is None:
             command = [
                 "qemu-img",
@@ -209,9 +207,7 @@ class Server:
         return shown.stdout.split()[0]
 
     def _xml(self) -> str:
-        encryption = (
-            f"<encryption format='luks'><secret type='passphrase' uuid='{self.secret_id}'/></encryption>"
-        )
+        encryption = f"<encryption format='luks'><secret type='passphrase' uuid='{self.secret_id}'/></encryption>"
         return f"""<domain type='qemu'><name>instance-{self.id[:8]}</name><uuid>{self.id}</uuid>
 <memory unit='MiB'>{self._memory_mib}</memory><vcpu>1</vcpu>
 <sysinfo type='smbios'><system><entry name='manufacturer'>OpenStack Foundation</entry>

@@ -73,9 +73,7 @@ def to_restored(move: Move, placeholder: Server) -> None:
 
 @pytest.mark.parametrize("reach", [to_connecting, to_precopy, to_ready, to_finishing, to_sealed, to_restored])
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_an_abort_in_any_state_leaves_nothing(
-    world: World, reach: Callable[[Move, Server], None], first: str
-) -> None:
+def test_an_abort_in_any_state_leaves_nothing(world: World, reach: Callable[[Move, Server], None], first: str) -> None:
     placeholder = world.hosts.placeholder()
     move = world.move()
     reach(move, placeholder)

@@ -71,6 +71,5 @@ def _compare_disks(disks: list[Mapping[str, Any]], here: DomainFacts, wrong: lis
         if bool(theirs["encrypted"]) != ours.encrypted:
             # Never land an encrypted disk in the clear, nor the other way round.
             wrong.append(
-                f"disk {theirs['index']}: encrypted is {theirs['encrypted']} at the source, "
-                f"{ours.encrypted} here"
+                f"disk {theirs['index']}: encrypted is {theirs['encrypted']} at the source, {ours.encrypted} here"
             )

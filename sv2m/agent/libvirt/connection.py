@@ -76,9 +76,7 @@ class Connection:
             try:
                 handle = libvirt.open(self._uri)
                 handle.setKeepAlive(5, 6)
-                handle.domainEventRegisterAny(
-                    None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None
-                )
+                handle.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
             except libvirt.libvirtError as error:
                 raise HypervisorError(f"libvirt at {self._uri}: {error.get_error_message()}") from error
             self._handle = handle

@@ -66,9 +66,7 @@ class BitmapDisk:
         """
         self._end_round()
         self._former, self._newest = self._newest, f"{self._name}-{self._round}"
-        monitor.command(
-            self._domain, "block-dirty-bitmap-add", node=self._node, name=self._newest, persistent=False
-        )
+        monitor.command(self._domain, "block-dirty-bitmap-add", node=self._node, name=self._newest, persistent=False)
         if self._former is not None:
             monitor.command(self._domain, "block-dirty-bitmap-disable", node=self._node, name=self._former)
         self._round += 1
@@ -95,6 +93,11 @@ class BitmapDisk:
     def close(self) -> None:
         """No more rounds; the newest bitmap goes on recording."""
         self._end_round()
+
+    def hang_up(self) -> None:
+        """Only close the connection, whatever is under way on it: the first step of undoing."""
+        if self._reader is not None:
+            self._reader.close()
 
     def _end_round(self) -> None:
         if self._reader is not None:

@@ -65,9 +65,7 @@ class LibvirtLanding:
         """See the port."""
         domain = self._domain
         if domain.isActive() or not domain.hasManagedSaveImage(0):
-            raise Conflict(
-                f"the placeholder {self._server_id} is not suspended", code="placeholder-not-suspended"
-            )
+            raise Conflict(f"the placeholder {self._server_id} is not suspended", code="placeholder-not-suspended")
         xml = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
         self._facts = facts(xml)
         compare(needs, self._facts)
@@ -114,9 +112,7 @@ class LibvirtLanding:
     def start_restore(self) -> None:
         """See the port. QEMU starts as soon as libvirt has read the header."""
         self._fifo.make()
-        self._restore = threading.Thread(
-            target=self._run_restore, name=f"restore-{self._server_id}", daemon=True
-        )
+        self._restore = threading.Thread(target=self._run_restore, name=f"restore-{self._server_id}", daemon=True)
         self._restore.start()
         self._fifo.open(self._timeout)
         self._fifo.write(memoryview(saveimage.header(self._xml)))
@@ -153,9 +149,7 @@ class LibvirtLanding:
         except NotFound:
             same, state, reason = False, None, None
         except (HypervisorError, libvirt.libvirtError) as error:
-            raise ServiceUnavailable(
-                f"libvirt cannot be asked for server {self._server_id}: {error}"
-            ) from error
+            raise ServiceUnavailable(f"libvirt cannot be asked for server {self._server_id}: {error}") from error
         paused = state == libvirt.VIR_DOMAIN_PAUSED
         runs = state == libvirt.VIR_DOMAIN_RUNNING and reason != libvirt.VIR_DOMAIN_RUNNING_BOOTED
         if not same or not (paused or runs):
@@ -169,9 +163,7 @@ class LibvirtLanding:
             if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
         except libvirt.libvirtError as error:
-            raise HypervisorError(
-                f"resuming server {self._server_id}: {error.get_error_message()}"
-            ) from error
+            raise HypervisorError(f"resuming server {self._server_id}: {error.get_error_message()}") from error
 
     def cancel(self) -> None:
         """See the port."""
@@ -204,9 +196,7 @@ class LibvirtLanding:
                     libvirt.VIR_ERR_OPERATION_INVALID,
                     libvirt.VIR_ERR_NO_DOMAIN,
                 ):
-                    raise HypervisorError(
-                        f"ending the restored domain: {error.get_error_message()}"
-                    ) from error
+                    raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
             if self._restore is None:
                 return
             self._restore.join(0.2)

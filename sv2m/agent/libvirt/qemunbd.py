@@ -130,9 +130,7 @@ class NbdDisk:
         except (nbd.Error, subprocess.TimeoutExpired) as error:
             raise HypervisorError(f"disk {self.index} could not be flushed and closed: {error}") from error
         if process.returncode:
-            raise HypervisorError(
-                f"disk {self.index} could not be closed: qemu-nbd said {process.returncode}"
-            )
+            raise HypervisorError(f"disk {self.index} could not be closed: qemu-nbd said {process.returncode}")
         self.kill()
 
     def kill(self) -> None:
@@ -211,9 +209,7 @@ def kill_leftovers(workdir: Path) -> None:
             continue
         try:
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            if os.path.basename(arguments[0]) != b"qemu-nbd" or not any(
-                a.startswith(wanted) for a in arguments
-            ):
+            if os.path.basename(arguments[0]) != b"qemu-nbd" or not any(a.startswith(wanted) for a in arguments):
                 continue
             # A pidfd names the process that was read above; a reused pid could be anybody's.
             descriptor = os.pidfd_open(int(entry.name))

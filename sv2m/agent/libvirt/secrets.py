@@ -25,9 +25,7 @@ def ensure(handle: Any, disk: DomainDisk, eik: bytearray) -> bool:
         handle.secretLookupByUUIDString(disk.secret_uuid)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
-            raise HypervisorError(
-                f"libvirt's secret of disk {disk.target}: {error.get_error_message()}"
-            ) from error
+            raise HypervisorError(f"libvirt's secret of disk {disk.target}: {error.get_error_message()}") from error
     else:
         return False
     root = ET.Element("secret", ephemeral="yes", private="yes")
@@ -39,9 +37,7 @@ def ensure(handle: Any, disk: DomainDisk, eik: bytearray) -> bool:
     try:
         handle.secretDefineXML(ET.tostring(root, encoding="unicode")).setValue(bytes(value))
     except libvirt.libvirtError as error:
-        raise HypervisorError(
-            f"libvirt's secret of disk {disk.target}: {error.get_error_message()}"
-        ) from error
+        raise HypervisorError(f"libvirt's secret of disk {disk.target}: {error.get_error_message()}") from error
     finally:
         value[:] = bytes(len(value))
     return True

@@ -123,6 +123,8 @@ class LibvirtSource:
     def undo(self) -> None:
         """See the port. A domain that is gone has nothing left in it."""
         self._connection.unwatch(self._server_id)
+        for disk in self._disks:
+            disk.hang_up()
         try:
             domain = self._domain
         except NotFound:
