@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,10 +28,11 @@ def seal(work: Work) -> tuple[tuple[protocol.StreamSummary, ...], bytes]:
     edm, host = work.services.edm, work.row.host or ""
     job = source_job(work)
     edm.start_source(work.context, host, work.id, job)
-    _wait_for(work, host, "ready", work.services.conf.engine.precopy_timeout)
+    # An engine that was restarted may find the agent further than it left it.
+    _wait_for(work, host, {"ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     _stop_server(work)
     edm.stop_and_finish(work.context, host, work.id)
-    _wait_for(work, host, "sealed", work.services.conf.engine.downtime_timeout)
+    _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout)
     sealed = edm.manifest(work.context, host, work.id)
     streams = tuple(protocol.StreamSummary(**stream) for stream in sealed["streams"])
     context = protocol.trailer_context(work.machine.binding())
@@ -60,14 +62,16 @@ def _stop_server(work: Work) -> None:
     """
     server_id = work.row.server_id or ""
     servers = work.services.servers
-    work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
+    if not work.state.get("stopped"):
+        work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
     servers.lock(server_id, LOCK_REASON.format(id=work.id, peer=work.row.peer))
     if work.state["found"] == "ACTIVE":
-        servers.pause(server_id)
+        if servers.get(server_id)["status"] == "ACTIVE":
+            servers.pause(server_id)
         servers.wait_for(server_id, {"PAUSED"}, work.services.conf.engine.downtime_timeout)
 
 
-def _wait_for(work: Work, host: str, wanted: str, timeout: float) -> None:
+def _wait_for(work: Work, host: str, wanted: Collection[str], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     sequence = -1
     while True:
@@ -77,7 +81,7 @@ def _wait_for(work: Work, host: str, wanted: str, timeout: float) -> None:
         status = work.services.edm.wait(work.context, host, work.id, sequence, _WAIT)
         sequence = status["seq"]
         work.progress(status["bytes_done"], status["bytes_total"])
-        if status["state"] == wanted:
+        if status["state"] in wanted:
             return
         raise_if_failed(status, host)
         if time.monotonic() > deadline:

@@ -29,7 +29,7 @@ class Move:
         self.needs = described["needs"]
         for disk in self.needs["disks"]:
             # Cinder's part of the descriptor.
-            disk |= {"cipher": "aes-xts-plain64", "key_size": 256} if disk["encrypted"] else {}
+            disk.update({"cipher": "aes-xts-plain64", "key_size": 256} if disk["encrypted"] else {})
         total = sum(stream["size"] for stream in described["streams"])
         self.streams = [
             {**stream, "id": number, "segment_size": segment_size(total)}
