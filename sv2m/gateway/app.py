@@ -50,7 +50,7 @@ class Gateway:
         except errors.SV2MError as error:
             LOG.warning("Refused a message from %s: %s (%s)", environ.get("REMOTE_ADDR"), error, error.code)
             # What is our own fault is not explained to strangers.
-            ours = isinstance(error, errors.HostError) or error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            ours = error.fault in ("host", "internal")
             return self._error(start_response, error, HTTPStatus.SERVICE_UNAVAILABLE if ours else None)
         except Exception:
             LOG.exception("Unexpected failure on a message from %s", environ.get("REMOTE_ADDR"))

@@ -178,6 +178,14 @@ def test_rules_and_states_keep_their_status(error: errors.SV2MError, status: int
 
 
 @pytest.mark.parametrize(
+    "error", [errors.InvalidCertificate("revoked"), errors.ReplayedMessage("seen before"), errors.InvalidSignature("x")]
+)
+def test_what_the_peer_did_wrong_is_told_as_such_and_not_as_our_failure(error: errors.PeerError) -> None:
+    reply = call(Gateway(Conductor(error)))
+    assert (reply.status, reply.error["code"], reply.error["fault"]) == (400, error.code, "peer")
+
+
+@pytest.mark.parametrize(
     "error",
     [
         errors.HostError("Nova failed"),
