@@ -59,6 +59,7 @@ class SourceJob(Job):
         source: Callable[[Callable[[], None]], Source],
     ) -> None:
         super().__init__(migration_id, server_id, state, journal)
+        #: The engine has stopped the guest; or there is nothing to wait for any more.
         self._stop_now = threading.Event()
         self._ran = threading.Event()
         self._source = source(self._ran.set)
@@ -187,6 +188,7 @@ class SourceJob(Job):
                 retry_seconds=options.retry_seconds,
                 stall_timeout=options.stall_timeout,
             ),
+            self._stop_now.set,
         )
         with self._condition:
             # Whoever gives the job up from now on finds the sender, and closes it.
@@ -203,7 +205,9 @@ class SourceJob(Job):
         self._become(ports.PRECOPY)
         self._precopy(disks, options)
         self._become(ports.READY)
+        # Also woken by a lost destination: then the guest is not stopped for nothing.
         self._stop_now.wait()
+        sender.window.check()
         self._become(ports.FINISHING)
         self._source.check_stopped()
         # A resume before this moment is not ours to judge; one after it spoils what is sealed.

@@ -51,6 +51,7 @@ class Sender:
 
     :param endpoint: host and port of B's data endpoint.
     :param ticket: connection number -> ticket.
+    :param failed: called when nothing can be sent any more.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Sender:
         migration_id: str,
         ticket: Callable[[int], bytes],
         options: SenderOptions,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._endpoint = endpoint
         self._migration_id = migration_id
         self._ticket = ticket
         self._options = options
-        self.window = Window(options.segment_bytes, max(2, options.window_bytes // options.segment_bytes))
+        count = max(2, options.window_bytes // options.segment_bytes)
+        self.window = Window(options.segment_bytes, count, failed)
         self._closed = threading.Event()
         self._brake = TokenBucket(options.rate_limit, wait=self._closed.wait)
         self._connection = 0

@@ -26,9 +26,11 @@ class Window:
 
     :param segment_bytes: size of a buffer: the largest sealed segment, in bytes.
     :param count: number of buffers; memory is bounded by their product.
+    :param failed: called when nothing can be sent any more, for whoever waits for something else.
     """
 
-    def __init__(self, segment_bytes: int, count: int) -> None:
+    def __init__(self, segment_bytes: int, count: int, failed: Callable[[], None] = lambda: None) -> None:
+        self._on_failure = failed
         self._segment_bytes = segment_bytes
         self._condition = threading.Condition()
         # Made when first needed, then used again: fresh pages are what makes sealing slow.
@@ -108,6 +110,12 @@ class Window:
             self._free.clear()
             self._sent = 0
             self._condition.notify_all()
+        self._on_failure()
+
+    def check(self) -> None:
+        """:raises SV2MError: why nothing is sent any more."""
+        with self._condition:
+            self._raise()
 
     @property
     def failed(self) -> bool:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from lab.cloud import Lab
 from lab.guest import image
-from tests.agent.agents import AgentHere
+from tests.agent.agents import AgentHere, AgentProcess
 from tests.agent.hosts import LibvirtHost, Server, until
 from tests.agent.leftovers import leftovers
 from tests.agent.move import Move
@@ -87,38 +88,65 @@ class World:
     """What a test gets: hosts, agents, the key managers' content."""
 
     hosts: Hosts
-    a: AgentHere
-    b: AgentHere
+    a: Any
+    b: Any
     keys: dict[str, bytes]
 
     @property
     def server(self) -> Server:
         return self.hosts.server
 
+    @property
+    def states(self) -> list[Path]:
+        """The agents' state directories."""
+        return [self.hosts.directory / f"{name}-agent" for name in "ab"]
+
     def move(self) -> Move:
         return Move(self.a, self.b, self.keys, self.hosts.server, EIK)
 
 
-@pytest.fixture
-def world(hosts: Hosts, tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def _world(hosts: Hosts, kind: type[AgentHere] | type[AgentProcess]) -> Iterator[World]:
     """After the test nothing is left of it, and the guest runs at A."""
     keys: dict[str, bytes] = {}
-    states = {name: hosts.directory / f"{name}-agent" for name in "ab"}
-    a = AgentHere(hosts.a.uri, states["a"], keys)
-    b = AgentHere(hosts.b.uri, states["b"], keys)
-    a.start()
-    b.start()
+    moves: list[str] = []
+    made = World(hosts, None, None, keys)
+    made.a, made.b = (kind(host.uri, state, keys) for host, state in zip((hosts.a, hosts.b), made.states, strict=True))
+    move = made.move
+
+    def remembered() -> Move:
+        moves.append((new := move()).id)
+        return new
+
+    made.move = remembered  # type: ignore[method-assign]
+    made.a.start()
+    made.b.start()
     try:
-        yield World(hosts, a, b, keys)
+        yield made
     finally:
-        for agent in (a, b):
-            for job in agent.agent.jobs.all():
-                if job.state != "running":
-                    job.abort()
-                job.forget()
-            agent.stop()
+        for migration_id in moves:
+            for agent in (made.a, made.b):
+                if agent.call("status", migration_id=migration_id)["state"] != "running":
+                    agent.call("abort", migration_id=migration_id)
+                agent.call("forget", migration_id=migration_id)
+        made.a.stop()
+        made.b.stop()
         for placeholder in hosts.placeholders:
             placeholder.remove()
         hosts.placeholders.clear()
         hosts.resume_guest()
-    assert leftovers(hosts.server.domain, states.values()) == []
+    assert leftovers(hosts.server.domain, made.states) == []
+
+
+@pytest.fixture
+def world(hosts: Hosts) -> Iterator[World]:
+    """Agents in this process."""
+    with _world(hosts, AgentHere) as made:
+        yield made
+
+
+@pytest.fixture
+def killable(hosts: Hosts) -> Iterator[World]:
+    """Agents in processes of their own."""
+    with _world(hosts, AgentProcess) as made:
+        yield made

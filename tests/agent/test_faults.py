@@ -238,7 +238,7 @@ def test_a_guest_that_is_not_paused_is_not_sealed(world: World) -> None:
         ({"machine": "pc-q35-7.1"}, "machine type"),
         ({"cpu": {"mode": "custom", "model": "Nehalem"}}, "Nehalem"),
         ({"virt_type": "kvm"}, "virtualisation"),
-        ({"devices": []}, "memballoon:virtio only here"),
+        ({"devices": []}, "memballoon:virtio, rng:virtio"),
         ({"nics": []}, "network interfaces"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

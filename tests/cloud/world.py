@@ -28,7 +28,7 @@ class Side:
         self.before = self.inventory()
 
     def migrations(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.admin.call("GET", "sv2m-api", "/migrations")["migrations"]
+        found: list[dict[str, Any]] = self.admin.call("GET", "sv2m-api", "/migrations?all_projects=true")["migrations"]
         return found
 
     def migration(self, identifier: str) -> dict[str, Any]:

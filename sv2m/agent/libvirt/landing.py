@@ -37,8 +37,8 @@ class LibvirtLanding:
     """One placeholder that is being filled.
 
     ``workdir/domain.json`` remembers what a restarted agent must know: the libvirt id of the restored domain
-    (which tells it from one that somebody booted later under the same uuid) and the secrets that were
-    defined.
+    (which tells it from one that somebody booted later under the same uuid), whether the placeholder was
+    taken, and the secrets that were defined.
     """
 
     def __init__(self, connection: Connection, server_id: str, workdir: Path, timeout: float) -> None:
@@ -81,6 +81,7 @@ class LibvirtLanding:
             raise Conflict(f"keys came for disks {sorted(keys)}, encrypted are {sorted(encrypted)}")
         domain = self._domain
         handle = self._connection.handle()
+        self._note(taken=True)
         domain.managedSaveRemove(0)
         for disk in self._facts.disks:
             eik = keys.get(disk.index)
@@ -176,6 +177,8 @@ class LibvirtLanding:
         self.cancel()
         kill_leftovers(self._workdir)
         self._fifo.close()
+        if not self._notes.get("taken"):
+            return  # refused as it was found: it is none of ours
         self._destroy()
         handle = self._connection.handle()
         for secret_uuid in self._notes.get("secrets", []):
