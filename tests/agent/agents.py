@@ -71,12 +71,8 @@ class AgentProcess:
     """An agent in a process of its own, that can be killed."""
 
     def __init__(self, uri: str, state: Path, keys: dict[str, bytes], **options: Any) -> None:
-        self._start = {
-            "uri": uri,
-            "state": str(state),
-            "keys": {ref: key.hex() for ref, key in keys.items()},
-            "options": options,
-        }
+        self._start = {"uri": uri, "state": str(state), "options": options}
+        self._keys = keys
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -106,7 +102,8 @@ class AgentProcess:
         self._process.wait()
 
     def call(self, method: str, **arguments: Any) -> Any:
-        return self._ask({"method": method, "arguments": arguments})
+        keys = {ref: key.hex() for ref, key in self._keys.items()}
+        return self._ask({"method": method, "arguments": arguments, "keys": keys})
 
     def _ask(self, request: dict[str, Any]) -> Any:
         process = self._process
@@ -121,13 +118,14 @@ class AgentProcess:
 
 def main() -> None:
     begin = json.loads(sys.stdin.readline())
-    keys = {ref: bytes.fromhex(key) for ref, key in begin["keys"].items()}
+    keys: dict[str, bytes] = {}
     agent = AgentHere(begin["uri"], Path(begin["state"]), keys, **begin["options"])
     agent.start()
     out = os.fdopen(os.dup(1), "w")
     print(json.dumps({"result": "started"}), file=out, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
+        keys.update({ref: bytes.fromhex(key) for ref, key in request["keys"].items()})
         try:
             answer = {"result": agent.call(request["method"], **request["arguments"])}
         except errors.SV2MError as error:
