@@ -114,6 +114,8 @@ class Guests:
         self.call("DELETE", "nova-api", f"/servers/{server}")
         until(lambda: None if self.show(server) else True, f"server {server} is gone")
         for volume in volumes:
+            if self._volume(volume) is None:
+                continue
             self.call("DELETE", "cinder-api", f"/volumes/{volume}")
             until(lambda volume=volume: None if self._volume(volume) else True, f"volume {volume} is gone")
 
