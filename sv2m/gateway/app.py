@@ -51,7 +51,10 @@ class Gateway:
             LOG.warning("Refused a message from %s: %s (%s)", environ.get("REMOTE_ADDR"), error, error.code)
             # What is our own fault is not explained to strangers.
             ours = error.fault in ("host", "internal")
-            return self._error(start_response, error, HTTPStatus.SERVICE_UNAVAILABLE if ours else None)
+            if ours:
+                shown = errors.HostError("this cloud is out of order", remedy="Ask again later.")
+                return self._error(start_response, shown, HTTPStatus.SERVICE_UNAVAILABLE)
+            return self._error(start_response, error, None)
         except Exception:
             LOG.exception("Unexpected failure on a message from %s", environ.get("REMOTE_ADDR"))
             return self._error(

@@ -108,12 +108,12 @@ class PeerClient:
 
 
 def _read(response: requests.Response) -> bytes:
-    body = b""
+    body = bytearray()
     for chunk in response.iter_content(1 << 16):
         body += chunk
         if len(body) > protocol.MAX_DOCUMENT:
             raise errors.MalformedMessage("the peer's answer is larger than any document of the protocol")
-    return body
+    return bytes(body)
 
 
 def _interpret(url: str, status: int, body: bytes) -> Answer:

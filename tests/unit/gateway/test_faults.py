@@ -33,3 +33,9 @@ def test_a_fault_of_the_peer_is_a_bad_request_of_the_peer(error: errors.PeerErro
 )
 def test_a_broken_request_is_a_bad_request(body: bytes, environ: dict[str, str]) -> None:
     assert call(Gateway(Conductor()), body, **environ).status == 400
+
+
+def test_a_fault_of_our_own_hosts_is_hidden_from_strangers() -> None:
+    reply = call(Gateway(Conductor(errors.HostError("Nova at http://10.0.0.5:8774 failed"))))
+    assert reply.status == 503
+    assert b"10.0.0.5" not in reply.body
