@@ -17,7 +17,12 @@ def ask(domain: Any, command: str, **arguments: Any) -> Any:
 
 
 def leftovers(domain: Any, states: Iterable[Path]) -> list[str]:
-    """Bitmaps, exports, NBD server, bandwidth in QEMU; files in the agents' directories; processes."""
+    """Everything of a migration, in the source's QEMU and on both hosts."""
+    return in_qemu(domain) + [left for state in states for left in on_host(state)]
+
+
+def in_qemu(domain: Any) -> list[str]:
+    """Bitmaps, exports, and a bandwidth that was not given back."""
     found = [
         f"bitmap {bitmap['name']}"
         for node in ask(domain, "query-named-block-nodes", flat=True)
@@ -26,10 +31,13 @@ def leftovers(domain: Any, states: Iterable[Path]) -> list[str]:
     found += [f"export {export['id']}" for export in ask(domain, "query-block-exports")]
     if ask(domain, "query-migrate-parameters")["max-bandwidth"] > 1 << 40:
         found.append("bandwidth")
-    for state in states:
-        found += [f"file {path}" for path in state.rglob("*") if path.name not in ("jobs", "work")]
-        found += [f"process {name}" for name in _processes(state)]
     return found
+
+
+def on_host(state: Path) -> list[str]:
+    """Files in an agent's directory, and processes that use them."""
+    found = [f"file {path}" for path in state.rglob("*") if path.name not in ("jobs", "work")]
+    return found + [f"process {name}" for name in _processes(state)]
 
 
 def _processes(state: Path) -> list[str]:

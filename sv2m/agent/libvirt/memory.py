@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from oslo_log import log
@@ -26,25 +27,42 @@ _PIPE_BYTES = 1 << 20
 _MAX_BANDWIDTH = 1 << 50
 
 
+#: File in the job's directory: QEMU's bandwidth as it was found, bytes per second.
+_NOTE = "max-bandwidth"
+
+
+def restore_bandwidth(domain: Any, workdir: Path) -> None:
+    """Give QEMU back the bandwidth that a :class:`MemoryPipe` found; nothing to do if none changed it."""
+    note = workdir / _NOTE
+    try:
+        found = int(note.read_text())
+    except (FileNotFoundError, ValueError):
+        return  # a note that was cut short by a kill came before the change
+    monitor.command(domain, "migrate-set-parameters", max_bandwidth=found)
+    note.unlink()
+
+
 class MemoryPipe:
     """See :class:`sv2m.agent.hypervisor.MemoryStream`.
 
     :param tag: name of the file descriptor inside QEMU.
+    :param workdir: the job's private directory; remembers QEMU's bandwidth for a restarted agent.
     :param timeout: seconds that QEMU may take to report the end.
     """
 
-    def __init__(self, domain: Any, tag: str, timeout: float, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, domain: Any, tag: str, workdir: Path, timeout: float, cancelled: Callable[[], bool]) -> None:
         self._domain = domain
         self._tag = tag
         self._timeout = timeout
         self._cancelled = cancelled
-        self._bandwidth: int | None = None
+        self._note = workdir / _NOTE
         self._reader = -1
         self._migrates = False
 
     def start(self) -> None:
         """Hand QEMU the pipe and let it write. :raises HypervisorError: QEMU refuses."""
-        self._bandwidth = monitor.command(self._domain, "query-migrate-parameters")["max-bandwidth"]
+        bandwidth = monitor.command(self._domain, "query-migrate-parameters")["max-bandwidth"]
+        self._note.write_text(str(bandwidth))
         monitor.command(self._domain, "migrate-set-parameters", max_bandwidth=_MAX_BANDWIDTH)
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
@@ -91,10 +109,9 @@ class MemoryPipe:
         if self._reader >= 0:
             os.close(self._reader)
             self._reader = -1
-        if self._bandwidth is not None:
+        if self._note.exists():
             self._forget_descriptor()
-            monitor.command(self._domain, "migrate-set-parameters", max_bandwidth=self._bandwidth)
-            self._bandwidth = None
+            restore_bandwidth(self._domain, self._note.parent)
 
     def _status(self) -> str:
         return str(monitor.command(self._domain, "query-migrate").get("status", "none"))

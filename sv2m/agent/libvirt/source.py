@@ -15,7 +15,7 @@ from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.disks import BitmapDisk
 from sv2m.agent.libvirt.domain import facts
 from sv2m.agent.libvirt.export import ExportServer, remove_leftovers
-from sv2m.agent.libvirt.memory import MemoryPipe
+from sv2m.agent.libvirt.memory import MemoryPipe, restore_bandwidth
 from sv2m.errors import Conflict, HypervisorError, NotFound
 
 _FLAGS = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
@@ -93,7 +93,13 @@ class LibvirtSource:
 
     def memory(self) -> MemoryPipe:
         """See the port."""
-        self._memory = MemoryPipe(self._domain, self._tag, self._timeout, self._cancelled.is_set)
+        self._memory = MemoryPipe(
+            domain=self._domain,
+            tag=self._tag,
+            workdir=self._workdir,
+            timeout=self._timeout,
+            cancelled=self._cancelled.is_set,
+        )
         self._memory.start()
         return self._memory
 
@@ -132,6 +138,7 @@ class LibvirtSource:
         if domain.isActive():
             if self._memory is not None:
                 self._memory.undo()
+            restore_bandwidth(domain, self._workdir)
             remove_leftovers(domain, self._tag)
         if self._server is not None:
             self._server.path.unlink(missing_ok=True)

@@ -94,7 +94,11 @@ class Middle:
             except OSError:
                 return
             self.connections += 1
-            far = socket.create_connection(("127.0.0.1", self._port))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:
+                near.close()
+                continue
             self._sockets += [near, far]
             threading.Thread(target=self._relay, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._relay, args=(far, near, False), daemon=True).start()
