@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 LAB := $(PYTHON) -m lab
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help install demo test test-quick lint lab-up lab-status lab-down bench clean
+.PHONY: help install demo test test-quick test-agent-faults lint lab-up lab-status lab-down bench clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: install  ## Install what is missing, run the whole suite (static checks, u
 
 test-quick: install  ## Static checks, unit and protocol tests only
 	@tools/run-tests quick
+
+test-agent-faults: install  ## Every fault of the compute-host agent, between two libvirt hosts (long)
+	@tools/run-tests agent-faults
 
 lint: install  ## ruff and mypy
 	@.venv/bin/ruff check . && .venv/bin/mypy
