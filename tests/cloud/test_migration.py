@@ -111,7 +111,8 @@ def test_the_evidence_is_checked_by_xmlsec1_and_openssl_alone(world: World, tmp_
         folder = tmp_path / side.name
         evidence.save(side.session, migration["id"], folder)
         signatures, chains = evidence.told(folder, "xmlsec1"), evidence.told(folder, "openssl verify")
-        assert len([one for one in signatures if "messages/" in one]) == 10, "every message of the protocol is there, at either side"
+        messages = [one for one in signatures if "messages/" in one]
+        assert len(messages) == 10, "every message of the protocol is there, at either side"
         assert len(chains) == 2
         assert evidence.failing(folder, signatures + chains) == []
         (release,) = folder.rglob("*-Release.xml")
