@@ -27,6 +27,7 @@ PHASES = {
     "prepared": "B has signed that it holds the server; A makes the commit durable",
     "released": "A has given up its right to run the server; B resumes it",
     "receipted": "B has signed the receipt; A deletes server, volume and keys",
+    "closing": "A tells B, signed, that nothing is left here",
     "closed": "over",
 }
 
@@ -72,10 +73,17 @@ def _migrate(progress: Progress, manager_a: Guests, manager_b: Guests) -> list[R
     if shown["status"] != "completed":
         raise SystemExit(f"the migration ended {shown['status']}: {shown['error']}")
     landed = _landed(b, migration)
+    until(lambda: _closed(manager_b, migration), "A's signed word that nothing is left there reaches B")
+    until(lambda: _closed(manager_a, migration), "A hears that B has it")
     progress.say(f"cloud B: it is server {landed} there")
     first = until(lambda: manager_b.first_counted(landed), "the server counts at B")
     manager_b.wait_for_count(landed, first.count + 10)
     return _check(progress, manager_a, manager_b, server, landed, migration, before[-1], first, shown, total, eik)
+
+
+def _closed(guests: Guests, migration: str) -> bool:
+    shown: dict[str, Any] = guests.call("GET", "sv2m-api", f"/migrations/{migration}")["migration"]
+    return shown["phase"] == "closed"
 
 
 def _create(progress: Progress, a: CloudSession, server: str, destination: str) -> str:

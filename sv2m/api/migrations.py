@@ -92,7 +92,7 @@ def abort(call: Call) -> webob.Response:
     """
     row = _visible(call, rules.ABORT)
     if row.status != "aborted":
-        if row.phase in RELEASED[row.role]:
+        if row.status == "running" and row.phase in RELEASED[row.role]:
             raise errors.Conflict(
                 f"migration {row.id} is {row.phase}: the server may already run at the destination",
                 code="past-release",

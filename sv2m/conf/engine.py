@@ -53,6 +53,13 @@ OPTS = [
         help="Name or id of the Neutron network on which arriving servers' ports are made, as the receiving project "
         "sees it. Unset: servers with a network interface are refused.",
     ),
+    cfg.IntOpt(
+        "closure_patience",
+        default=604800,
+        min=60,
+        help="Seconds that A goes on offering its last word, the Closure, to a peer that does not take it. Nothing "
+        "waits for it: the migration has ended.",
+    ),
     cfg.IntOpt("rate_limit", default=0, min=0, help="Bytes per second on the data channel of one migration; 0: none."),
 ]
 

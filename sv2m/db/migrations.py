@@ -15,6 +15,11 @@ from sv2m import errors
 from sv2m.db.engine import written
 from sv2m.db.models import Migration
 
+#: What still runs, and what has ended here but must still be told to the peer.
+_UNFINISHED = sa.or_(
+    Migration.status == "running",
+    sa.and_(Migration.role == "source", Migration.phase.in_(("closing", "telling"))),
+)
 #: How much the newest measurement weighs in the smoothed rate.
 _RATE_WEIGHT = 0.3
 
@@ -108,8 +113,8 @@ def list_page(
 
 
 def list_unfinished(session: Session, role: str | None = None) -> Sequence[Migration]:
-    """Every migration that still runs, oldest first: what recovery looks at."""
-    query = sa.select(Migration).where(Migration.status == "running")
+    """Every migration for which something is left to do, oldest first: what recovery looks at."""
+    query = sa.select(Migration).where(_UNFINISHED)
     if role is not None:
         query = query.where(Migration.role == role)
     return session.scalars(query.order_by(Migration.created_at, Migration.id)).all()
@@ -193,7 +198,7 @@ def record_progress(
 
 
 def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_after: timedelta) -> bool:
-    """Take a running migration over, if it is nobody's, ours already, or its owner has been silent too long.
+    """Take an unfinished migration over, if it is nobody's, ours already, or its owner has been silent too long.
 
     One UPDATE: of two engines that want it, one gets it.
 
@@ -205,7 +210,7 @@ def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_
         sa.update(Migration)
         .where(
             Migration.id == migration_id,
-            Migration.status == "running",
+            _UNFINISHED,
             sa.or_(
                 Migration.owner.is_(None),
                 Migration.owner == owner,
@@ -219,14 +224,14 @@ def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_
 
 
 def heartbeat(session: Session, owner: str, now: datetime) -> int:
-    """Say that ``owner`` still works on its running migrations.
+    """Say that ``owner`` still works on its migrations.
 
     :returns: how many these are.
     """
     return written(
         session,
         sa.update(Migration)
-        .where(Migration.owner == owner, Migration.status == "running")
+        .where(Migration.owner == owner, _UNFINISHED)
         .values(owner_seen_at=now),
     )
 

@@ -13,30 +13,26 @@ LOG = logging.getLogger(__name__)
 
 _PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
-#: Seconds that the last word may take: the migration is over here, and the other side can do without it.
-_LAST_WORD = 60.0
 
 
 class Stopping(Exception):
     """This engine is told to stop; the migration's row says where whoever comes next goes on."""
 
 
-def ask(work: Work, document: bytes, *, insist: bool = False, closing: bool = False) -> bytes | None:
+def ask(work: Work, document: bytes, *, insist: bool = False) -> bytes | None:
     """Send one document and return the peer's signed reply, None where there is none.
 
     :param insist: True after the commit: neither an abort, nor the offer's lifetime, nor an unsigned refusal ends the
         asking, because only the peer's signature can say what became of the VM.
-    :param closing: True for the last word, which an abort does not hold back: it is what the abort leads to.
     :raises PeerUnreachable: no answer within ``[gateway] peer_patience``.
     :raises RefusedByPeer: the peer refused (never with ``insist``).
     """
-    patience = work.services.conf.gateway.peer_patience
-    deadline = time.monotonic() + (min(patience, _LAST_WORD) if closing else patience)
+    deadline = time.monotonic() + work.services.conf.gateway.peer_patience
     pause = _PAUSE
     while True:
         if work.stopping.is_set():
             raise Stopping
-        if not insist and not closing:
+        if not insist:
             work.check_abort()
         try:
             answer = work.services.peers.send(work.peer.url, work.peer.tls_ca_pem or work.peer.ca_pem, document)

@@ -31,6 +31,8 @@ REPLY = {
     "Release": "Receipt",
     "Closure": None,
 }
+#: Phases after the landing place was ready, but for those of giving up.
+LANDED = ("receiving", "verifying", "prepared", "resuming", "resumed", "settled", "closing", "closed")
 #: Seconds that a peer's request is held for the answer, before it is told to ask again.
 PATIENCE = 20.0
 
@@ -70,7 +72,11 @@ class Conductor:
         work = Work(self._services, peek.migration_id, self._workers.stopping)
         if work.row.role != "destination":
             raise errors.UnexpectedMessage("this cloud is the source of that migration")
-        self._take(work, document, peek.kind)
+        try:
+            self._take(work, document, peek.kind)
+        except errors.PhaseConflict:
+            # Our own worker moved it on at this very moment; the peer asks again, and finds it settled.
+            return {"status": HTTPStatus.ACCEPTED, "document_b64": None}
         if self._answer(work, peek.kind) is None and not self._workers.stopping.is_set():
             worker = self._workers.work_on(work.id)
             concurrent.futures.wait([worker], PATIENCE)
@@ -167,9 +173,10 @@ class Conductor:
             document = base64.b64encode(work.documents[reply]).decode("ascii")
             return {"status": HTTPStatus.OK, "document_b64": document}
         phase = work.row.phase
-        if kind == "Closure" and phase in ("closing", "closed", "undoing", "undone"):
+        if kind == "Closure" and kind in work.documents:
+            # Taken, and what follows from it is durable; nobody waits for our tidying.
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
-        if kind == "Envelope" and phase in ("receiving", "verifying", "prepared", "resuming", "resumed", "closed"):
+        if kind == "Envelope" and phase in LANDED:
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
         if phase in ("undoing", "undone") and kind != "Release":
             raise errors.RefusedByPeer(

@@ -8,7 +8,6 @@ import logging
 from datetime import UTC, datetime
 
 from sv2m import errors, protocol
-from sv2m.db import engine as database
 from sv2m.db import ledger, messages
 from sv2m.engine import landing
 from sv2m.engine.sealing import raise_if_failed
@@ -26,10 +25,12 @@ def decide(work: Work) -> None:
     try:
         allowed = services.azm.may_accept(work.context, work.row.peer, needs)
         if not work.state.get("entered"):
-            # Once, for ever: from here on no copy of this offer, and no older state of this VM, is accepted.
-            with database.session() as session:
-                ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation)
-            work.remember(entered=True)
+            # Once, for ever: from here on no copy of this offer, and no older state of this VM, is accepted. In one
+            # transaction with our own note of it, or a kill between the two would make us refuse our own entry.
+            work.remember(
+                lambda session: ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation),
+                entered=True,
+            )
         landing.check_acceptable(work, needs)
         held = services.lmm.hold(work.context, work.id, needs, allowed["project_id"])
     except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
@@ -108,7 +109,7 @@ def resume(work: Work) -> None:
 
 
 def forget(work: Work) -> None:
-    """``closing``: A has closed. The session's keys go; what the VM needs stays with its volume."""
+    """``resumed`` and ``closing``: the VM runs here, signed. The session's keys go; the VM's stay with its volume."""
     landing.destroy_session_keys(work)
     work.services.volumes.delete_blank_image(work.id)
     work.services.edm.forget(work.context, work.row.host or "", work.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sv2m.engine import destination, returning, source
+from sv2m.engine import destination, returning, source, telling
 from sv2m.engine.work import Work
 
 
@@ -39,8 +39,10 @@ SOURCE: Mapping[str, Step] = {
     "transferred": Step(source.hear_prepared, "peer, CMM, MAM"),
     "prepared": Step(source.release, "EDM, MAM"),
     "released": Step(source.hear_receipt, "peer, CMM, MAM", may_fail=False),
-    "receipted": Step(source.remove, "Nova, Cinder, KM, MAM, peer", may_fail=False),
-    "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM, peer", may_fail=False),
+    "receipted": Step(source.remove, "Nova, Cinder, KM, MAM", may_fail=False),
+    "closing": Step(telling.tell, "peer", may_fail=False),
+    "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM", may_fail=False),
+    "telling": Step(telling.tell, "peer", may_fail=False),
     "returning": Step(returning.take_back, "EDM, Nova, KM", may_fail=False),
 }
 
@@ -49,7 +51,8 @@ DESTINATION: Mapping[str, Step] = {
     "landing": Step(destination.land, "KM, Cinder, Neutron, LMM, Nova, EDM"),
     "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM"),
     "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False),
-    "closing": Step(destination.forget, "KM, EDM", may_fail=False),
+    "resumed": Step(destination.forget, "KM, Cinder, EDM", may_fail=False),
+    "closing": Step(destination.forget, "KM, Cinder, EDM", may_fail=False),
     "undoing": Step(destination.undo, "EDM, Nova, KM, Neutron, LMM", may_fail=False),
 }
 

@@ -87,10 +87,13 @@ class Recovery:
     def _patience_ends(self, row: Migration) -> datetime:
         if row.phase == "challenged":
             ends: datetime = row.created_at + timedelta(seconds=self._conf.engine.exchange_lifetime)
-            return ends
-        # A little longer than A's own patience: A withdraws first, and tells us.
-        last: datetime = row.not_after or row.created_at
-        return last + timedelta(seconds=self._conf.engine.heartbeat)
+        elif row.phase == "accepted":
+            # A wraps keys now, which is quick; if it is gone, our room is not held for the offer's whole lifetime.
+            ends = row.updated_at + timedelta(seconds=10 * self._conf.engine.exchange_lifetime)
+        else:
+            # A little longer than A's own patience: A withdraws first, and tells us.
+            ends = (row.not_after or row.created_at) + timedelta(seconds=self._conf.engine.heartbeat)
+        return ends
 
     def _give_up(self, migration_id: str, error: errors.SV2MError) -> None:
         work = Work(self._services, migration_id, self._workers.stopping)

@@ -11,25 +11,16 @@ from datetime import UTC, datetime
 
 from sv2m import errors, protocol
 from sv2m.db import messages
-from sv2m.engine.asking import ask
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
 
 
 def withdraw(work: Work) -> None:
-    """``withdrawing``: A gave up before the commit. The VM first, then the keys, then B is told."""
+    """``withdrawing``: A gave up before the commit. The VM first, then the keys; B is told next."""
     restore(work)
-    documents = []
-    for action in work.machine.local(protocol.Undone(datetime.now(UTC))):
-        if isinstance(action, protocol.Send):
-            signed = work.sign([action])
-            documents.append((messages.SENT, signed))
-            try:
-                ask(work, signed.document, closing=True)
-            except errors.SV2MError as error:
-                # Without it B gives up by itself when the offer's lifetime ends; we never send Release.
-                LOG.warning("Migration %s: withdrawal not delivered: %s", work.id, error)
+    actions = work.machine.local(protocol.Undone(datetime.now(UTC)))
+    documents = [(messages.SENT, work.sign([action])) for action in actions if isinstance(action, protocol.Send)]
     status = "aborted" if work.row.error_code == "aborted" else "failed"
     work.commit(*documents, status=status)
 

@@ -187,7 +187,7 @@ def hear_receipt(work: Work) -> None:
 
 
 def remove(work: Work) -> None:
-    """``receipted``: B runs it, signed. Remove server, volumes and keys here, and tell B."""
+    """``receipted``: B runs it, signed. Remove server, volumes and keys here; B is told next."""
     services, state = work.services, work.state
     services.servers.delete(work.row.server_id or "", services.conf.engine.landing_timeout)
     services.edm.forget(work.context, work.row.host or "", work.id)
@@ -196,11 +196,6 @@ def remove(work: Work) -> None:
         services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
     services.km.destroy(work.context, [state["vmk_ref"], *state.get("eik_refs", [])])
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
-    try:
-        ask(work, signed.document, closing=True)
-    except errors.SV2MError as error:
-        # B has the VM and we have the receipt: the courtesy is all that is missing.
-        LOG.warning("Migration %s: closure not delivered: %s", work.id, error)
     work.commit((SENT, signed), status="completed")
 
 

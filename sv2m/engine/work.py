@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from sv2m import errors, protocol
 from sv2m.db import engine as database
@@ -63,9 +65,12 @@ class Work:
         """References and undo bookkeeping, as last written."""
         return dict(self.row.state or {})
 
-    def remember(self, **state: Any) -> None:
-        """Write down, before it is relied on, something that the next steps or an undo need."""
-        self._advance(self.row.phase, state={**self.state, **state})
+    def remember(self, also: Callable[[Session], None] | None = None, /, **state: Any) -> None:
+        """Write down, before it is relied on, something that the next steps or an undo need.
+
+        :param also: what else is written in the same transaction; if it raises, nothing is written.
+        """
+        self._advance(self.row.phase, also=also, state={**self.state, **state})
 
     def note(self, **columns: Any) -> None:
         """Write other columns of the row."""
@@ -83,9 +88,15 @@ class Work:
         self._advance(self.machine.phase, documents, **columns)
 
     def _advance(
-        self, phase: str, documents: Sequence[tuple[str, protocol.Received]] = (), **columns: Any
+        self,
+        phase: str,
+        documents: Sequence[tuple[str, protocol.Received]] = (),
+        also: Callable[[Session], None] | None = None,
+        **columns: Any,
     ) -> None:
         with database.session() as session:
+            if also is not None:
+                also(session)
             row = migrations.advance(session, self.id, self.row.phase, self.row.generation, phase, **columns)
             for direction, received in documents:
                 kind = type(received.message).__name__

@@ -16,6 +16,7 @@ from sv2m.engine import flow
 from sv2m.engine.asking import Stopping
 from sv2m.engine.destination import failure
 from sv2m.engine.services import Services
+from sv2m.engine.telling import Later
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Workers:
         while not self._stopping.is_set():
             work.reload()
             step = flow.step(work.row.role, work.row.phase)
-            if step is None or work.row.status != "running":
+            if step is None:
                 return
             LOG.info("Migration %s (%s): %s, asking %s", work.id, work.row.role, work.row.phase, step.asks)
             try:
@@ -108,6 +109,8 @@ class Workers:
             except (Stopping, errors.PhaseConflict):
                 # Somebody else moved the row on, or the engine stops: the row is the truth, read it again.
                 continue
+            except Later:
+                return
             except Exception as error:
                 shown = error if isinstance(error, errors.SV2MError) else _unexpected(work, error)
                 if step.may_fail:

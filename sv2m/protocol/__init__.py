@@ -57,6 +57,7 @@ from sv2m.protocol.events import (
     RoomRefused,
     Sealed,
     TokenDue,
+    Told,
     Undone,
 )
 from sv2m.protocol.machine import Migration
@@ -149,6 +150,7 @@ __all__ = [
     "TokenBA1",
     "TokenBA2",
     "TokenDue",
+    "Told",
     "Transfer",
     "Undo",
     "Undone",

@@ -110,7 +110,7 @@ class Undo:
 
 @dataclass(frozen=True)
 class ForgetKeys:
-    """B: it is over; the session's keys go; then Undone."""
+    """B: the VM runs here; the session's keys go; then Undone."""
 
 
 Action = (

@@ -25,7 +25,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Undone:
-    """Everything that this attempt made or changed here is undone (at B after a Closure: its keys are gone).
+    """Everything that this attempt made or changed here is undone (at B after the Receipt: its keys are gone).
 
     :param now: UTC; at A it goes into the Closure.
     """
@@ -88,6 +88,11 @@ class Removed:
     """After the Receipt: server, volumes and keys are deleted at A."""
 
     now: datetime
+
+
+@dataclass(frozen=True)
+class Told:
+    """B has taken the Closure; or there was none to send, or we have stopped trying to deliver it."""
 
 
 # -- destination
@@ -158,6 +163,7 @@ Event = (
     | Sealed
     | Committed
     | Removed
+    | Told
     | ChallengeDue
     | RoomHeld
     | RoomRefused

@@ -35,9 +35,11 @@ SOURCE: Final[Table] = {
     "prepared": {"Committed": "released", "Failed": "withdrawing"},
     # From here no way back but by B's signature.
     "released": {"Receipt.resumed": "receipted", "Receipt.refused": "returning"},
-    "receipted": {"Removed": "closed"},
+    "receipted": {"Removed": "closing"},
+    "closing": {"Told": "closed"},
     "returning": {"Undone": "returned"},
-    "withdrawing": {"Undone": "withdrawn"},
+    "withdrawing": {"Undone": "telling"},
+    "telling": {"Told": "withdrawn"},
     "closed": {},
     "returned": {},
     "withdrawn": {},
@@ -55,8 +57,9 @@ DESTINATION: Final[Table] = {
     "prepared": {"Release": "resuming", "Closure.withdrawn": "undoing", "Failed": "undoing"},
     # The VM is ours now: either it runs here, or it is gone for good and A gets that signed.
     "resuming": {"Resumed": "resumed", "CannotResume": "undoing"},
-    "resumed": {"Closure.removed": "closing"},
+    "resumed": {"Undone": "settled", "Closure.removed": "closing"},
     "closing": {"Undone": "closed"},
+    "settled": {"Closure.removed": "closed"},
     # A Release that comes too late is answered by Receipt.refused, once; A then takes its VM back.
     "undoing": {"Undone": "undone", "Release": "undoing", "Closure.withdrawn": "undoing"},
     "undone": {"Release": "undone", "Closure.withdrawn": "undone"},
@@ -66,10 +69,10 @@ DESTINATION: Final[Table] = {
 
 TABLES: Final[dict[str, Table]] = {SOURCE_ROLE: SOURCE, DESTINATION_ROLE: DESTINATION}
 FIRST: Final = {SOURCE_ROLE: "requested", DESTINATION_ROLE: "none"}
-#: Phases in which nothing is left to do. (A Release may still reach an undone destination.)
+#: Phases in which nothing is left to do. (A Release may still reach an undone destination, a Closure a settled one.)
 FINAL: Final = {
     SOURCE_ROLE: ("closed", "returned", "withdrawn", "refused"),
-    DESTINATION_ROLE: ("closed", "undone", "refused"),
+    DESTINATION_ROLE: ("closed", "settled", "undone", "refused"),
 }
 
 #: What each role receives. A message of the other direction is never taken, not even our own, reflected.
@@ -93,6 +96,8 @@ ASKS: Final = {
     "enveloped": "Envelope",
     "transferred": "Transfer",
     "released": "Release",
+    "closing": "Closure",
+    "telling": "Closure",
 }
 #: Events that answer a document which must have been received in the same phase.
 NEEDS: Final = {"ChallengeDue": "Offer", "TokenDue": "TokenBA1"}

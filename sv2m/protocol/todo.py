@@ -69,6 +69,7 @@ _BY_PHASE: Final[dict[str, dict[str, Callable[[Transcript], list[a.Action]]]]] =
         "receiving": _receiving,
         "verifying": lambda transcript: [a.VerifyAndRestore(transcript.message(Transfer))],
         "resuming": lambda _: [a.Resume()],
+        "resumed": lambda _: [a.ForgetKeys()],
         "closing": lambda _: [a.ForgetKeys()],
         "undoing": _undoing,
     },

@@ -117,6 +117,10 @@ class World:
         except TimedOutError as error:
             raise TimedOutError(f"{error}; it is {side.migration(migration)}") from None
 
+    def closed(self, side: Side, migration: str) -> None:
+        """Wait until the Closure has been delivered, or taken."""
+        until(lambda: side.migration(migration)["phase"] == "closed" or None, f"{migration} is closed at {side.name}")
+
     def reaches(self, side: Side, migration: str, *phases: str) -> dict[str, Any]:
         """Wait until the migration is in one of these phases; fail when it is over without."""
 
@@ -134,6 +138,9 @@ class World:
         assert done["status"] == "completed", done
         landed = self.finished(self.other(source), migration)
         assert landed["status"] == "completed", landed
+        # The last word has arrived as well: the evidence is complete on both sides.
+        self.closed(source, migration)
+        self.closed(self.other(source), migration)
         return done, landed["server_id"]
 
     def runnable(self, *servers: tuple[Side, str]) -> list[tuple[str, str]]:

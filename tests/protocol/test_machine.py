@@ -95,7 +95,7 @@ def test_the_source_gives_up_before_the_commit(step: str) -> None:
     assert actions == [p.Undo()]
     assert pair.a.machine.phase == "withdrawing"
     actions = pair.a.local(p.Undone(NOW))
-    assert pair.a.machine.phase == "withdrawn"
+    assert pair.a.machine.phase == "telling"
     if pair.a.transcript.keys() >= {"TokenBA2"}:
         assert pair.a.machine.message(p.Closure).outcome == "withdrawn"
         actions = pair.b.receive(pair.a.document("Closure"))
@@ -104,6 +104,8 @@ def test_the_source_gives_up_before_the_commit(step: str) -> None:
         assert pair.b.machine.phase == "undone"
     else:
         assert actions == []
+    assert pair.a.local(p.Told()) == []
+    assert pair.a.machine.phase == "withdrawn"
 
 
 def _gives_up(pair: Pair) -> None:

@@ -34,11 +34,14 @@ class Peer:
         self.answers: dict[str, tuple[bytes, Answer]] = {}
         self.decision: p.Accepted | p.Refused = p.Accepted(clouds.ephemeral_key()[0], "192.0.2.1", 4711)
         self.resumes = True
+        #: Kind and bytes of everything that the source sent, in order.
+        self.sent: list[tuple[str, bytes]] = []
         #: Taken one by one before the honest answers to messages of this kind.
         self.instead: dict[str, list[Answer | Exception]] = {}
 
     def send(self, url: str, tls_ca_pem: str, document: bytes) -> Answer:
         kind = p.peek(document).kind
+        self.sent.append((kind, document))
         if self.instead.get(kind):
             answer = self.instead[kind].pop(0)
             if isinstance(answer, Exception):
@@ -257,6 +260,10 @@ class Source:
     def documents(self) -> list[str]:
         with database.session() as session:
             return [one.kind for one in messages.list_for(session, self.id) if one.kind in p.KINDS]
+
+    @property
+    def sent(self) -> list[tuple[str, bytes]]:
+        return self.peer.sent
 
     @property
     def at_home(self) -> bool:

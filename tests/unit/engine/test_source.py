@@ -143,8 +143,9 @@ def test_the_offers_lifetime_ends_what_was_not_released(source: Source) -> None:
 
 def test_a_peer_that_cannot_be_told_of_the_withdrawal_does_not_hold_up_the_server(source: Source) -> None:
     source.recorder.failing["km.seal_signature"] = BROKEN
-    source.peer.instead["Closure"] = [errors.RefusedByPeer("never heard of it")]
-    assert source.run().phase == "withdrawn"
+    source.peer.instead["Closure"] = [errors.PeerUnreachable("away")]
+    row = source.run()
+    assert (row.phase, row.status, row.running_server_id) == ("telling", "failed", None)
     assert source.at_home
 
 

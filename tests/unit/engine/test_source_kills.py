@@ -18,6 +18,7 @@ PHASES = [
     "prepared",
     "released",
     "receipted",
+    "closing",
 ]
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
+from sv2m.gateway.client import Answer
 from tests.unit.engine.leaving import Source
 
 
@@ -30,3 +34,36 @@ def test_an_abort_that_came_too_late_does_not_keep_the_closure_from_the_destinat
     source.before("servers.delete", source.abort)
     assert source.run().phase == "closed"
     assert source.peer.side.machine.phase == "closing"
+
+
+def later(source: Source, **ago: float) -> None:
+    """As if the migration had ended, and was last tried, that long ago."""
+    with database.session() as session:
+        row = migrations.get(session, source.id)
+        row.finished_at -= timedelta(**ago)
+        row.updated_at -= timedelta(**ago)
+
+
+@pytest.mark.parametrize("answer", [errors.PeerUnreachable("away"), errors.RefusedByPeer("no"), Answer(False, None)])
+def test_the_closure_is_offered_until_it_is_taken(source: Source, answer: Answer | Exception) -> None:
+    source.peer.instead["Closure"] = [answer, answer]
+    row = source.run()
+    assert (row.phase, row.status) == ("closing", "completed")
+    assert source.gone
+    first = [document for kind, document in source.sent if kind == "Closure"]
+    # Too early for the next try: a peer that is away is not knocked at with every look.
+    assert source.run().phase == "closing"
+    assert [document for kind, document in source.sent if kind == "Closure"] == first
+    later(source, minutes=1)
+    assert source.run().phase == "closing"
+    later(source, minutes=10)
+    assert source.run().phase == "closed"
+    # The very same bytes each time.
+    assert len({document for kind, document in source.sent if kind == "Closure"}) == 1
+
+
+def test_a_closure_that_nobody_takes_is_not_offered_for_ever(source: Source) -> None:
+    source.peer.instead["Closure"] = [errors.PeerUnreachable("away")] * 2
+    assert source.run().phase == "closing"
+    later(source, days=8)
+    assert source.run().phase == "closed"
