@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sv2m.engine import asking, worker
+from sv2m.engine import asking, conductor, worker
 from tests.unit.db.conftest import database
+from tests.unit.engine.arriving import Destination
 from tests.unit.engine.leaving import Source
 
 __all__ = ["database"]
@@ -24,5 +25,14 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def source(database: Any) -> Iterator[Source]:
     made = Source()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def destination(database: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Destination]:
+    # A step that is tried until it succeeds keeps nobody waiting here.
+    monkeypatch.setattr(conductor, "PATIENCE", 1.0)
+    made = Destination()
     yield made
     made.stop()

@@ -32,7 +32,7 @@ class Recorder:
     def around(self, name: str, service: object) -> Any:
         return _Recorded(self, name, service)
 
-    def call(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(self, name: str, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(name)
         self.phases.append(self._phase())
         due = self.kill_at is not None and len(self.calls) == self.kill_at

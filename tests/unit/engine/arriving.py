@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A destination: a real engine on a real database, a cloud in memory, and a scripted source that speaks to it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from sv2m import errors
+from sv2m import protocol as p
+from sv2m.db import engine as database
+from sv2m.db import messages, migrations, peers
+from sv2m.engine.conductor import Conductor
+from sv2m.engine.recovery import Recovery
+from sv2m.engine.services import Services
+from sv2m.engine.worker import Workers
+from tests.protocol import certificates, clouds
+from tests.unit.engine import surroundings
+from tests.unit.engine.recorder import Killed, Recorder
+from tests.unit.engine.sender import Sender
+from tests.unit.engine.surroundings import DESTINATION, SOURCE
+
+HOST = "compute-b"
+#: How often a source asks again before a test calls it stuck.
+_ASKS = 20
+
+
+class Nova:
+    """B's Nova; every server is a placeholder of somebody."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, dict[str, Any]] = {}
+
+    def create_placeholder(self, **asked: Any) -> str:
+        server_id = str(uuid.uuid4())
+        plain = {"id": server_id, "status": "ACTIVE", "locked": False, "task_state": None}
+        self.servers[server_id] = {**plain, "host": asked["host"], "asked": asked}
+        return server_id
+
+    def find_placeholders(self, migration_id: str) -> list[str]:
+        return [one["id"] for one in self.servers.values() if one["asked"]["migration_id"] == migration_id]
+
+    def get(self, server_id: str) -> dict[str, Any]:
+        if server_id not in self.servers:
+            raise errors.NotFound("no such server")
+        return self.servers[server_id]
+
+    def wait_for(self, server_id: str, statuses: set[str], timeout: float) -> dict[str, Any]:
+        server = self.get(server_id)
+        if server["status"] not in statuses:
+            raise errors.HostError(f"the server is {server['status']}")
+        return copy.deepcopy(server)
+
+    def suspend(self, server_id: str) -> None:
+        self.get(server_id)["status"] = "SUSPENDED"
+
+    def lock(self, server_id: str, reason: str) -> None:
+        self.get(server_id)["locked"] = True
+
+    def unlock(self, server_id: str) -> None:
+        self.get(server_id)["locked"] = False
+
+    def reset_active(self, server_id: str) -> None:
+        self.get(server_id)["status"] = "ACTIVE"
+
+    def delete(self, server_id: str, timeout: float) -> None:
+        self.servers.pop(server_id, None)
+
+
+class Neutron:
+    def __init__(self) -> None:
+        self.ports: dict[str, list[dict[str, str]]] = {}
+
+    def create(self, migration_id: str, project_id: str, network: str, mac_address: str) -> str:
+        port = {"id": f"port-{mac_address}", "project": project_id, "network": network, "mac": mac_address}
+        made = self.ports.setdefault(migration_id, [])
+        if port not in made:
+            made.append(port)
+        return port["id"]
+
+    def delete_for(self, migration_id: str) -> None:
+        self.ports.pop(migration_id, None)
+
+
+class Glance:
+    """The blank images of servers without a volume."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}
+
+    def blank_image(self, migration_id: str, project_id: str) -> str:
+        return self.images.setdefault(migration_id, f"image-{migration_id}")
+
+    def delete_blank_image(self, migration_id: str) -> None:
+        self.images.pop(migration_id, None)
+
+
+class Lmm:
+    """Room for one server after another, unless it is told to be full."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self.full = False
+
+    def hold(self, context: Any, migration_id: str, needs: Any, project_id: str | None = None) -> dict[str, Any]:
+        if self.full:
+            raise errors.NoRoom("no host has room")
+        self.held.add(migration_id)
+        return {"host": HOST, "flavor_id": "flavor"}
+
+    def release(self, context: Any, migration_id: str) -> None:
+        self.held.discard(migration_id)
+
+    def sweep(self, context: Any) -> dict[str, Any]:
+        return {"released": []}
+
+
+class Azm:
+    """The agreement lets everything in."""
+
+    def may_accept(self, context: Any, peer: str, needs: dict[str, Any]) -> dict[str, Any]:
+        return {"agreement": peer, "project_id": "project"}
+
+
+class Agent:
+    """EDM at the destination's host. What arrived on the data channel is :data:`tests.protocol.clouds.PLAINTEXT`."""
+
+    def __init__(self) -> None:
+        self.state = "unknown"
+        self.jobs: list[dict[str, Any]] = []
+        self.arrived = clouds.manifest()
+        self.error: dict[str, str] | None = None
+        #: What keeps the restored guest from being run: it is gone.
+        self.gone: errors.HypervisorError | None = None
+        self.runs = 0
+
+    def endpoint(self, context: Any, host: str) -> dict[str, Any]:
+        return {"host": "192.0.2.1", "port": 4711}
+
+    def start_destination(self, context: Any, host: str, migration_id: str, job: dict[str, Any]) -> dict[str, Any]:
+        if self.state == "unknown":
+            self.state = "receiving"
+            self.jobs.append(job)
+        return self.endpoint(context, host)
+
+    def status(self, context: Any, host: str, migration_id: str) -> dict[str, Any]:
+        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "error": self.error}
+
+    def complete(
+        self, context: Any, host: str, migration_id: str, manifest_b64: str, streams: list[dict[str, int]]
+    ) -> None:
+        signed = p.Manifest.from_xml(base64.b64decode(manifest_b64))
+        signed.compare(self.arrived)
+        self.state = "restored"
+
+    def check_restored(self, context: Any, host: str, migration_id: str, server_id: str) -> None:
+        if self.gone is not None:
+            raise self.gone
+
+    def resume(self, context: Any, host: str, migration_id: str, server_id: str) -> None:
+        if self.state != "running":
+            self.state, self.runs = "running", self.runs + 1
+
+    def abort(self, context: Any, host: str, migration_id: str) -> None:
+        self.state = "unknown"
+
+    def forget(self, context: Any, host: str, migration_id: str) -> None:
+        """Only the agent's own bookkeeping goes."""
+
+
+class Destination:
+    """Cloud B, and a source with one migration of which B has not heard yet."""
+
+    def __init__(self) -> None:
+        with database.session() as session:
+            self.agree(session)
+        self.workers: Workers | None = None
+        self.begin()
+
+    # -- what may be made otherwise -----------------------------------------------------------------------------
+
+    def agree(self, session: Any) -> None:
+        """Write down the agreements with B's peers."""
+        ca = certificates.ca_pem().decode()
+        peers.create(session, name=SOURCE.name, url="https://a", ca_pem=ca, direction="both", project_id="project")
+
+    def modules(self) -> dict[str, Any]:
+        """CMM, AZM, MAM and KM, by their names in :class:`sv2m.engine.services.Services`."""
+        made = {"cmm": surroundings.Cmm(DESTINATION), "azm": Azm(), "mam": surroundings.mam(DESTINATION)}
+        self.km = surroundings.Km()
+        self.km.stored.clear()
+        return {**made, "km": self.km}
+
+    def sender(self, **how: Any) -> Sender:
+        """Another source, or another migration of the same; see :class:`Sender`."""
+        return Sender(self.post, **how)
+
+    # -- its life -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A cloud as new, but for its database, and a new migration."""
+        self.stop()
+        self.recorder = Recorder(lambda: self.phase)
+        self.nova, self.neutron, self.glance = Nova(), Neutron(), Glance()
+        self.lmm, self.agent = Lmm(), Agent()
+        around = self.recorder.around
+        self.services = Services(
+            conf=surroundings.options(DESTINATION.name),
+            **{name: around(name, module) for name, module in self.modules().items()},
+            lmm=around("lmm", self.lmm),
+            edm=around("edm", self.agent),
+            peers=None,  # type: ignore[arg-type]
+            servers=around("servers", self.nova),
+            volumes=around("volumes", self.glance),
+            ports=around("ports", self.neutron),
+        )
+        self.source = self.sender()
+        self.start()
+
+    def start(self) -> None:
+        """An engine, as after a restart: nothing but the rows is left of the one before."""
+        self.workers = Workers(lambda: self.services, "engine-b", 2, timedelta(seconds=60))
+        self.workers.start()
+        self.conductor = Conductor(self.services, self.workers)
+
+    def stop(self) -> None:
+        if self.workers is not None:
+            self.workers.stop()
+
+    def post(self, document: bytes) -> bytes | None:
+        """Deliver one document, and ask again while B says that it is still working.
+
+        :raises Killed: the recorder was told to kill, and did, before B answered.
+        """
+        for _ in range(_ASKS):
+            answer = self.conductor.receive({}, surroundings.b64(document))
+            if answer["status"] != HTTPStatus.ACCEPTED:
+                return base64.b64decode(answer["document_b64"]) if answer["document_b64"] else None
+            if self.recorder.kill_at is not None and len(self.recorder.calls) >= self.recorder.kill_at:
+                raise Killed(self.recorder.calls[-1])
+        raise AssertionError(f"B works for ever in {self.phase}")
+
+    def carry_on(self) -> Any:
+        """Let the engine do what is its own to do. :returns: the row of :attr:`source`'s migration."""
+        assert self.workers is not None
+        self.workers.work_on(self.source.id).result(60)
+        return self.row
+
+    def look(self, later: timedelta = timedelta()) -> Any:
+        """What recovery does when it looks, and what follows from it.
+
+        :param later: how much time has passed.
+        """
+        assert self.workers is not None
+        Recovery(self.services.conf, self.services, self.workers, "engine-b").look(datetime.now(UTC) + later)
+        return self.carry_on()
+
+    def before(self, call: str, do: Callable[[], Any]) -> None:
+        self.recorder.hooks[call] = do
+
+    # -- what became of it --------------------------------------------------------------------------------------
+
+    @property
+    def row(self) -> Any:
+        with database.session() as session:
+            return migrations.get(session, self.source.id)
+
+    @property
+    def phase(self) -> str:
+        with database.session() as session:
+            row = migrations.find(session, self.source.id)
+        return "none" if row is None else row.phase
+
+    @property
+    def documents(self) -> list[str]:
+        with database.session() as session:
+            return [one.kind for one in messages.list_for(session, self.source.id) if one.kind in p.KINDS]
+
+    @property
+    def runs(self) -> bool:
+        """The server runs here as an ordinary one, and no key of the session is left."""
+        servers = list(self.nova.servers.values())
+        ordinary = len(servers) == 1 and servers[0]["status"] == "ACTIVE" and not servers[0]["locked"]
+        return ordinary and self.agent.runs == 1 and not self.km.stored and not self.lmm.held
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing is here that was not here before."""
+        left = [self.nova.servers, self.neutron.ports, self.glance.images, self.lmm.held, self.km.stored]
+        return not any([*left, self.km.volumes]) and self.agent.state == "unknown" and not self.agent.runs
