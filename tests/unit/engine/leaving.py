@@ -57,7 +57,7 @@ class Peer:
         return answer
 
     def _offer(self) -> str:
-        me = p.Party(DESTINATION.name, DESTINATION.chain)
+        me = p.Party(self.side.identity.name, self.side.identity.chain)
         self.side.local(p.ChallengeDue(me, clouds.nonce("B"), datetime.now(UTC)))
         return "TokenBA1"
 
@@ -72,7 +72,7 @@ class Peer:
     def _transfer(self) -> str:
         machine = self.side.machine
         opened = segments.open_signature(clouds.VMK, machine.message(p.Transfer).sealed_signature)
-        context, manifest = p.verify_manifest(opened, SOURCE.leaf)
+        context, manifest = p.verify_manifest(opened, self.side.peer.leaf)
         machine.check_trailer(context, manifest).compare(clouds.manifest())
         self.side.local(p.Restored())
         return "Prepared"

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trusted third party of a test, its revocation list, and the certificates, good and bad, that it gave out."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sv2m import errors
+from sv2m.cmm import server as cmm
+from sv2m.cmm.revocation import RevocationLists
+from sv2m.db import certificates
+from sv2m.db import engine as database
+from tests.protocol.certificates import Identity
+from tests.unit.cmm.authority import CRL_URL, Certified, root
+
+A, B, C = "cloud-a.sv2m", "cloud-b.sv2m", "cloud-c.sv2m"
+
+
+@functools.cache
+def authority() -> Certified:
+    return root()
+
+
+@functools.cache
+def certified(name: str) -> Certified:
+    """The certificate with which a cloud signs."""
+    return otherwise(name)
+
+
+def otherwise(name: str, *, ca: Certified | None = None, **wrong: Any) -> Certified:
+    """A certificate of this name that is otherwise than it should be; see :meth:`Certified.certify`."""
+    now = datetime.now(UTC)
+    lifetime = {"begins": now - timedelta(days=10), "ends": now + timedelta(days=90)}
+    return (ca or authority()).certify(name, **{**lifetime, **wrong})
+
+
+def identity(name: str, of: Certified | None = None) -> Identity:
+    """How a cloud of this name signs: with its own certificate, or with another."""
+    one = of or certified(name)
+    return Identity(name, one.key_pem, (one.der,))
+
+
+class Barbican:
+    """Where a cloud's own signing key lies."""
+
+    REF = "http://barbican.test/v1/secrets/identity"
+
+    def __init__(self, name: str) -> None:
+        self._key = certified(name).key_pem
+
+    def read(self, ref: str) -> bytearray:
+        if ref != self.REF:
+            raise errors.NotFound(f"no secret {ref}")
+        return bytearray(self._key)
+
+
+class ThirdParty:
+    """Its revocation list as a cloud fetches it, and a clock for certificates."""
+
+    def __init__(self) -> None:
+        self.revoked: list[Certified] = []
+        self.away = False
+        #: How far the clock of whoever checks certificates is ahead.
+        self.later = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.later
+
+    def fetch(self, url: str, limit: int) -> bytes:
+        if self.away or url != CRL_URL:
+            raise errors.HostError("no such list")
+        now = self.now()
+        return authority().crl(*self.revoked, issued=now - timedelta(hours=1), ends=now + timedelta(days=1))
+
+    def cmm(self) -> cmm.Endpoint:
+        """CMM as a cloud runs it; its own certificate is in its database."""
+        return cmm.Endpoint(RevocationLists(self.fetch, [CRL_URL], [], 0), now=self.now)
+
+
+def enrol(name: str) -> None:
+    """Write a cloud's certificate into its database."""
+    one = certified(name)
+    with database.session() as session:
+        certificates.create(
+            session,
+            now=datetime.now(UTC) - timedelta(days=1),
+            name=name,
+            state="active",
+            chain_pem=one.pem,
+            serial=f"{one.certificate.serial_number:x}",
+            private_key_ref=Barbican.REF,
+            not_after=one.certificate.not_valid_after_utc,
+        )
