@@ -51,6 +51,11 @@ class Caller:
         user: str | None = self.credentials["user_id"]
         return user
 
+    @property
+    def who(self) -> dict[str, Any]:
+        """What the audit log says of the caller."""
+        return {"user_id": self.user_id, "project_id": self.project_id, "request_id": self.request_id}
+
 
 @dataclass(frozen=True)
 class Call:

@@ -99,7 +99,7 @@ def abort(call: Call) -> webob.Response:
                 remedy="Wait until it ends; it needs nothing from you.",
             )
         with engine.session() as session:
-            noted = rows.request_abort(session, row.id)
+            noted = rows.request_abort(session, row.id, by=call.caller.who)
             row = rows.get(session, row.id)
         if not noted and row.status != "aborted":
             raise errors.Conflict(

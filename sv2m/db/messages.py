@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from sv2m import errors
+from sv2m.db import audit
 from sv2m.db.models import Message
 
 SENT = "sent"
@@ -36,6 +38,7 @@ def record(  # noqa: PLR0917 - the order is that of the columns
     :raises sv2m.errors.PhaseConflict: this cloud has sent a different one before.
     """
     kept = find(session, migration_id, kind)
+    now = now or datetime.now(UTC)
     if kept is None:
         kept = Message(
             migration_id=migration_id,
@@ -43,13 +46,15 @@ def record(  # noqa: PLR0917 - the order is that of the columns
             direction=direction,
             parts=Message.cut(document),
             digest=digest,
-            at=now or datetime.now(UTC),
+            at=now,
         )
         session.add(kept)
         try:
             session.flush()
         except db_exc.DBDuplicateEntry as error:
             raise errors.PhaseConflict(f"another {kind} of migration {migration_id} was just kept") from error
+        sha384 = hashlib.sha384(document).hexdigest()
+        audit.append(session, migration_id, "document", now=now, kind=kind, direction=direction, sha384=sha384)
     elif kept.document != document or kept.direction != direction:
         text = f"migration {migration_id} has another {kind} already"
         raise errors.ReplayedMessage(text) if direction == RECEIVED else errors.PhaseConflict(text)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from sv2m import errors
+from sv2m.db import audit
 from sv2m.db.engine import written
 from sv2m.db.models import Migration
 
@@ -46,6 +47,19 @@ def create(session: Session, *, now: datetime | None = None, **values: Any) -> M
             code="migration-exists",
             remedy="Look at it with: openstack secure migration list",
         ) from error
+    audit.append(
+        session,
+        row.id,
+        "created",
+        now=now,
+        role=row.role,
+        peer=row.peer,
+        phase=row.phase,
+        server_id=row.server_id,
+        project_id=row.project_id,
+        user_id=row.user_id or None,
+        request_id=(row.state or {}).get("request_id"),
+    )
     return row
 
 
@@ -157,20 +171,31 @@ def advance(
         raise errors.PhaseConflict(
             f"migration {migration_id} is no longer in phase {phase_from}, generation {generation}"
         )
-    return session.get_one(Migration, migration_id, populate_existing=True)
+    row = session.get_one(Migration, migration_id, populate_existing=True)
+    if phase_to != phase_from or "status" in values:
+        told = {name: values.get(name) for name in ("status", "fault", "error_code")}
+        moved = {"phase_from": phase_from, "phase": phase_to, "generation": row.generation, "by": row.owner}
+        audit.append(session, migration_id, "phase", now=now, **moved, **told)
+    return row
 
 
-def request_abort(session: Session, migration_id: str, *, now: datetime | None = None) -> bool:
+def request_abort(
+    session: Session, migration_id: str, *, now: datetime | None = None, by: Mapping[str, Any] | None = None
+) -> bool:
     """Leave word that the operator wants it aborted. Whether it still can be is the engine's to say.
 
+    :param by: who, for the audit log.
     :returns: whether the migration still runs.
     """
+    now = now or datetime.now(UTC)
     changed = written(
         session,
         sa.update(Migration)
         .where(Migration.id == migration_id, Migration.status == "running")
-        .values(abort_requested=True, updated_at=now or datetime.now(UTC)),
+        .values(abort_requested=True, updated_at=now),
     )
+    if changed:
+        audit.append(session, migration_id, "abort-requested", now=now, **(by or {}))
     return changed == 1
 
 

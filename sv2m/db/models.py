@@ -165,3 +165,61 @@ class Certificate(Base):
     csr_pem: Mapped[str | None] = mapped_column(text())
     not_after: Mapped[datetime | None]
     at: Mapped[datetime]
+
+
+class AuditChain(Base):
+    """The end of one chain of audit events: of a migration, or of the agreement with a peer.
+
+    Whoever appends takes this row first, so that no two events follow the same one.
+    """
+
+    __tablename__ = "audit_chains"
+
+    #: The id of the migration or of the agreement.
+    subject: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    number: Mapped[int] = mapped_column(sa.Integer)
+    #: SHA-384 of the last event's line.
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(48))
+
+
+class AuditEvent(Base):
+    """One event, as the line that its digest was computed over. Written once, never changed."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (sa.UniqueConstraint("subject", "number"),)
+
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=True)
+    subject: Mapped[str] = mapped_column(sa.String(36))
+    number: Mapped[int] = mapped_column(sa.Integer)
+    #: JSON without a line break; see :mod:`sv2m.db.audit`.
+    line: Mapped[str] = mapped_column(text())
+    #: SHA-384 of the line and its line break.
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(48))
+    #: Whether its notification was emitted.
+    notified: Mapped[bool] = mapped_column(sa.Boolean, default=False, index=True)
+    at: Mapped[datetime]
+
+
+class Timestamp(Base):
+    """What a timestamp authority said of one piece of a migration's evidence, or that it has not answered yet."""
+
+    __tablename__ = "timestamps"
+    __table_args__ = (sa.UniqueConstraint("migration_id", "covers"),)
+
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=True)
+    migration_id: Mapped[str] = mapped_column(sa.String(36), sa.ForeignKey("migrations.id"))
+    #: The kind of a message (``Release``), ``audit-N`` (events up to N) or ``archive-N`` (all that there was).
+    covers: Mapped[str] = mapped_column(sa.String(64))
+    #: The TimeStampResp of RFC 3161, DER; None until there is one.
+    response: Mapped[bytes | None] = mapped_column(part())
+    #: The authority's time.
+    stamped_at: Mapped[datetime | None]
+    #: The PEM certificates that were trusted for it.
+    ca_pem: Mapped[str | None] = mapped_column(text())
+    #: What an archive timestamp covers: a line for each file.
+    listing: Mapped[str | None] = mapped_column(text())
+    attempts: Mapped[int] = mapped_column(sa.Integer, default=0)
+    #: Why there is none yet.
+    error: Mapped[str | None] = mapped_column(text())
+    #: When it is asked for again.
+    due_at: Mapped[datetime | None] = mapped_column(index=True)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +14,16 @@ from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from sv2m import errors
+from sv2m.db import audit
 from sv2m.db.models import Migration, Peer
 
 
-def create(session: Session, *, now: datetime | None = None, **values: Any) -> Peer:
+def create(
+    session: Session, *, now: datetime | None = None, by: Mapping[str, Any] | None = None, **values: Any
+) -> Peer:
     """Make an agreement.
 
+    :param by: who, for the audit log.
     :param values: columns of :class:`~sv2m.db.models.Peer`; at least name, url, ca_pem, direction.
     :raises sv2m.errors.Conflict: there is one with this peer.
     """
@@ -32,6 +37,7 @@ def create(session: Session, *, now: datetime | None = None, **values: Any) -> P
         raise errors.Conflict(
             f"there is an agreement with {values['name']} already", code="peer-exists"
         ) from error
+    audit.append(session, row.id, "created", now=now, agreement=_told(values), **(by or {}))
     return row
 
 
@@ -72,9 +78,17 @@ def list_all(session: Session) -> Sequence[Peer]:
     return session.scalars(sa.select(Peer).order_by(Peer.name)).all()
 
 
-def update(session: Session, id_or_name: str, *, now: datetime | None = None, **values: Any) -> Peer:
+def update(
+    session: Session,
+    id_or_name: str,
+    *,
+    now: datetime | None = None,
+    by: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> Peer:
     """Change an agreement. What runs already goes on under what was agreed when it began.
 
+    :param by: who, for the audit log.
     :raises sv2m.errors.NotFound: there is none.
     """
     row = get(session, id_or_name)
@@ -82,12 +96,14 @@ def update(session: Session, id_or_name: str, *, now: datetime | None = None, **
         setattr(row, column, value)
     row.updated_at = now or datetime.now(UTC)
     session.flush()
+    audit.append(session, row.id, "changed", now=now, agreement=_told(values), **(by or {}))
     return row
 
 
-def delete(session: Session, id_or_name: str) -> None:
+def delete(session: Session, id_or_name: str, *, by: Mapping[str, Any] | None = None) -> None:
     """End an agreement.
 
+    :param by: who, for the audit log, which outlives the agreement.
     :raises sv2m.errors.NotFound: there is none.
     :raises sv2m.errors.Conflict: migrations with this peer still run, and need its certificates to end.
     """
@@ -103,5 +119,15 @@ def delete(session: Session, id_or_name: str) -> None:
             code="peer-in-use",
             remedy="Disable the agreement (--disable), wait for them to end, then delete it.",
         )
+    audit.append(session, row.id, "deleted", agreement={"name": row.name}, **(by or {}))
     session.delete(row)
     session.flush()
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An agreement's values as the audit log has them: certificates by digest."""
+    return {
+        name: hashlib.sha384(str(value).encode()).hexdigest() if name.endswith("_pem") else value
+        for name, value in values.items()
+        if name != "id"
+    }
