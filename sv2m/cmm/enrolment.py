@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from oslo_log import log
 
 from sv2m import errors
-from sv2m.cmm import path, ports, request
+from sv2m.cmm import ports, request
 from sv2m.db import certificates, engine
 from sv2m.db.models import Certificate
+from sv2m.evidence import path
 
 LOG = log.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Enrolment:
         """
         try:
             given = x509.load_pem_x509_certificates(chain_pem.encode())
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise errors.LocalError(
                 "the file holds no certificate in PEM", code="invalid-certificate"
             ) from error

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -22,13 +22,12 @@ from oslo_log import log
 
 from sv2m import errors
 from sv2m.cmm.ports import Fetch
+from sv2m.evidence.revocation import check_list
 
 LOG = log.getLogger(__name__)
 
 #: Bytes of the largest list that is read: about 200,000 entries.
 MAX_CRL = 8 * 1024 * 1024
-#: By how much the CA's clock may be ahead of ours.
-_CLOCK_SKEW = timedelta(minutes=5)
 _REMEDY = (
     "Check that the CA's revocation list can be fetched: [cmm] crl_url, or [cmm] crl_hosts and the "
     "certificate's distribution point."
@@ -95,8 +94,8 @@ class RevocationLists:
         why = []
         for url in (*self._urls, *self._points(certificate)):
             try:
-                crl = self._list(url)
-                _check_list(crl, issuer, now)
+                crl = self._list(url, issuer, now)
+                check_list(crl, issuer, now)
             except errors.SV2MError as error:
                 why.append(f"{url}: {error}")
                 continue
@@ -129,7 +128,7 @@ class RevocationLists:
         except ValueError:
             return False
 
-    def _list(self, url: str) -> x509.CertificateRevocationList:
+    def _list(self, url: str, issuer: x509.Certificate, now: datetime) -> x509.CertificateRevocationList:
         with self._lock:
             kept = self._kept.get(url)
         if kept is not None and self._clock() - kept.fetched < self._max_age:
@@ -137,6 +136,9 @@ class RevocationLists:
         try:
             body = self._fetch(url, MAX_CRL)
             crl = _parse(body)
+            # Before it is kept: lists come by plain HTTP, and what anybody put there must neither take the place
+            # of a good list nor become evidence.
+            check_list(crl, issuer, now)
         except errors.SV2MError as error:
             if kept is None:
                 raise
@@ -152,39 +154,5 @@ def _parse(body: bytes) -> x509.CertificateRevocationList:
         if body.lstrip().startswith(b"-----BEGIN"):
             return x509.load_pem_x509_crl(body)
         return x509.load_der_x509_crl(body)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise errors.HostError("it is not a revocation list") from error
-
-
-def _check_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
-    """That a list speaks for an issuer, now."""
-    # 6.3.3 (b)(1): from the issuer of the certificate itself.
-    if crl.issuer != issuer.subject:
-        raise errors.HostError("it is another issuer's")
-    # 6.3.3 (f): the issuer's key may sign lists.
-    try:
-        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        usage = None
-    if usage is not None and not usage.crl_sign:
-        raise errors.HostError("its issuer may not sign revocation lists (cRLSign)")
-    # 6.3.3 (g).
-    key = issuer.public_key()
-    try:
-        valid = crl.is_signature_valid(key)  # type: ignore[arg-type]  # other kinds of keys are a TypeError
-    except TypeError:
-        valid = False
-    if not valid:
-        raise errors.HostError("its signature does not verify")
-    # 5.1.2.4, 5.1.2.5: a list without an end could be replayed for ever.
-    if crl.next_update_utc is None:
-        raise errors.HostError("it has no nextUpdate")
-    if crl.next_update_utc <= now:
-        raise errors.HostError(f"it ended on {crl.next_update_utc:%Y-%m-%d %H:%M} UTC")
-    if crl.last_update_utc > now + _CLOCK_SKEW:
-        raise errors.HostError("it is from the future")
-    # 5.2: none of the critical extensions there are (indirect lists, lists of some certificates or of changes
-    # only) may be passed over, and none is needed here.
-    critical = [one.oid.dotted_string for one in crl.extensions if one.critical]
-    if critical:
-        raise errors.HostError(f"it has critical extensions that narrow its meaning ({', '.join(critical)})")

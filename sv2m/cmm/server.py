@@ -12,8 +12,9 @@ from typing import Any
 import oslo_messaging
 
 from sv2m import errors
-from sv2m.cmm import identity, path
+from sv2m.cmm import identity
 from sv2m.cmm.revocation import RevocationLists
+from sv2m.evidence import path
 
 
 class Endpoint:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sv2m import errors
-from sv2m.cmm import path
+from sv2m.evidence import path
 from tests.unit.cmm.authority import AUTHORITY, CLOUD, EVIDENCE, NOW, Certified, root
 
 DAY = timedelta(days=1)

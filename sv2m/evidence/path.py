@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is this the evidence certificate of that cloud? Path, name, use and validity (RFC 5280, section 6).
 
-Revocation is :mod:`sv2m.cmm.revocation`'s. The path is built and checked by cryptography's verifier; what an
+Revocation is :mod:`sv2m.evidence.revocation`'s. The path is built and checked by cryptography's verifier; what an
 evidence certificate is, beyond a path, stands here as its extension policy. Section numbers are RFC 5280's.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -39,7 +40,7 @@ def load_chain(chain: Sequence[bytes]) -> list[x509.Certificate]:
         raise errors.InvalidCertificate(f"a certificate is larger than {MAX_CERTIFICATE} bytes")
     try:
         return [x509.load_der_x509_certificate(der) for der in chain]
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise errors.InvalidCertificate("the chain holds something that is not a certificate") from error
 
 
@@ -50,7 +51,7 @@ def load_anchors(ca_pem: str) -> list[x509.Certificate]:
     """
     try:
         return x509.load_pem_x509_certificates(ca_pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise errors.ConfigurationError("the agreement's CA is not a certificate in PEM") from error
 
 
@@ -129,7 +130,10 @@ def _evidence(cloud_name: str) -> verification.ExtensionPolicy:
 
 def _check_key(leaf: x509.Certificate) -> None:
     """The two kinds of key with which messages are signed."""
-    key = leaf.public_key()
+    try:
+        key: object = leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None  # of a kind or form that nobody knows
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1):
         return
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS:

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checking evidence, by anybody: files in, findings and what they prove out. No database, no network, no clock.
+
+================ ============================================================================================
+file             what it is
+================ ============================================================================================
+path, revocation is this the evidence certificate of that cloud, and was it revoked?
+timestamps       RFC 3161: what to ask an authority, and what its answer proves
+chain            the audit log's chain of digests
+folder           the files of a saved evidence folder
+verifier         everything in a folder, checked against root certificates alone
+judge            what signed messages prove, and about whom: facts and contradictions
+================ ============================================================================================
+"""

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a certificate revocation list speak for this issuer, at this time? (RFC 5280, sections 5 and 6.3)"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from sv2m import errors
+
+#: By how much the CA's clock may be ahead of ours.
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+def check_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
+    """That a list speaks for an issuer at a time. Section numbers are RFC 5280's.
+
+    :raises sv2m.errors.HostError: why it does not.
+    """
+    try:
+        _check_fields(crl, issuer, now)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        # Names, times and extensions are parsed only when they are looked at.
+        raise errors.HostError("it is malformed") from error
+
+
+def _check_fields(crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
+    # 6.3.3 (b)(1): from the issuer of the certificate itself.
+    if crl.issuer != issuer.subject:
+        raise errors.HostError("it is another issuer's")
+    # 6.3.3 (f): the issuer's key may sign lists.
+    try:
+        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is not None and not usage.crl_sign:
+        raise errors.HostError("its issuer may not sign revocation lists (cRLSign)")
+    # 6.3.3 (g).
+    key = issuer.public_key()
+    try:
+        valid = crl.is_signature_valid(key)  # type: ignore[arg-type]  # other kinds of keys are a TypeError
+    except (TypeError, UnsupportedAlgorithm):
+        valid = False
+    if not valid:
+        raise errors.HostError("its signature does not verify")
+    # 5.1.2.4, 5.1.2.5: a list without an end could be replayed for ever.
+    if crl.next_update_utc is None:
+        raise errors.HostError("it has no nextUpdate")
+    if crl.next_update_utc <= now:
+        raise errors.HostError(f"it ended on {crl.next_update_utc:%Y-%m-%d %H:%M} UTC")
+    if crl.last_update_utc > now + _CLOCK_SKEW:
+        raise errors.HostError("it is from the future")
+    # 5.2: none of the critical extensions there are (indirect lists, lists of some certificates or of changes
+    # only) may be passed over, and none is needed here.
+    critical = [one.oid.dotted_string for one in crl.extensions if one.critical]
+    if critical:
+        raise errors.HostError(f"it has critical extensions that narrow its meaning ({', '.join(critical)})")
