@@ -205,7 +205,7 @@ class Destination:
     def begin(self) -> None:
         """A cloud as new, but for its database, and a new migration."""
         self.stop()
-        self.recorder = Recorder(lambda: self.phase)
+        self.recorder = Recorder(self.phase_of_calls)
         self.nova, self.neutron, self.glance = Nova(), Neutron(), Glance()
         self.lmm, self.agent = Lmm(), Agent()
         around = self.recorder.around
@@ -262,6 +262,10 @@ class Destination:
 
     def before(self, call: str, do: Callable[[], Any]) -> None:
         self.recorder.hooks[call] = do
+
+    def phase_of_calls(self) -> str:
+        """What the recorder writes down beside each call."""
+        return self.phase
 
     # -- what became of it --------------------------------------------------------------------------------------
 
