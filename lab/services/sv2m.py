@@ -9,6 +9,7 @@ from pathlib import Path
 from lab.cloud import PEER_ADDRESS, PORTS, REGION, Cloud
 from lab.ini import write_ini
 from lab.services.base import Component, Daemon, answers_http, authtoken, credentials, logged, program
+from lab.ttp.timestamping import POLICY
 
 
 def config(cloud: Cloud) -> Path:
@@ -51,6 +52,11 @@ def configure(cloud: Cloud) -> None:
                 "est_username": cloud.full_name,
                 "est_password": cloud.credentials.password("est"),
                 "crl_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/crl.der",
+            },
+            "evidence": {
+                "tsa_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/tsa",
+                "tsa_cafile": cloud.lab.ttp.directory / "ca.pem",
+                "tsa_policy": POLICY,
             },
             "oslo_messaging_rabbit": {"heartbeat_in_pthread": True},
         },

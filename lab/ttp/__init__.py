@@ -5,6 +5,7 @@ It keeps its key in a file, asks nobody before it certifies, and forgets nothing
 a CA product with EST (RFC 7030), reached under the same paths.
 
 authority.py  the CA: what it issues, revokes and lists
+timestamping.py  its timestamp authority (RFC 3161)
 service.py    EST and the CRL over HTTP, as a process of the lab
 command.py    what its administrator does: `python -m lab ttp revoke ...`
 """

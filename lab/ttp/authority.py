@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from lab import pki
 from lab.cloud import DOMAIN, PORTS, Lab
 from lab.ini import write_private
+from lab.ttp.timestamping import TimestampAuthority
 
 DAYS = 90
 CRL_URL = f"http://ttp.{DOMAIN}:{PORTS['ttp-crl']}/crl.der"
@@ -43,12 +44,15 @@ class Authority:
         self._own = lab.ttp.directory / "ca"
         #: The trust anchor that both clouds are given.
         self.anchor = lab.ttp.directory / "ca.pem"
+        #: It also says what time it is.
+        self.timestamps = TimestampAuthority(self._own / "tsa")
 
     def create(self) -> None:
         key, certificate = pki.authority("SV2M lab trusted third party")
         write_private(self._own / "key.pem", pki.key_pem(key))
         write_private(self.anchor, pki.certificate_pem(certificate), 0o644)
         (self._own / "issued").mkdir(exist_ok=True)
+        self.timestamps.create(key, certificate)
 
     @property
     def certificate(self) -> x509.Certificate:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EST (RFC 7030) over TLS and the CRL over HTTP: the trusted third party as a process of the lab.
+"""EST (RFC 7030) over TLS, the CRL and timestamps over HTTP: the trusted third party as a process of the lab.
 
 /.well-known/est/cacerts          anybody
 /.well-known/est/simpleenroll     HTTP basic authentication: a cloud's name and its password for enrolment
 /.well-known/est/simplereenroll   the same, or the certificate to be renewed as TLS client certificate
 /crl.der                          anybody, also without TLS: the list is signed
+/tsa                              anybody, also without TLS: a timestamp (RFC 3161, 3.4) is signed, too
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import binascii
 import hmac
 import ssl
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -28,6 +30,7 @@ from lab.ini import write_private
 from lab.namespace import in_network, inside
 from lab.process import Record, spawn
 from lab.services.base import NotReadyError
+from lab.ttp import timestamping
 from lab.ttp.authority import Authority, RefusedError
 
 _EST = "/.well-known/est"
@@ -64,6 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(413, b"the request is empty or too large\n", "text/plain")
             return
         body = self.rfile.read(length)
+        if self.path == "/tsa":
+            self._timestamp(body)
+            return
         if self.path not in (f"{_EST}/simpleenroll", f"{_EST}/simplereenroll"):
             self._answer(404, b"no such resource\n", "text/plain")
             return
@@ -78,6 +84,16 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(400, f"not a PKCS#10 request in base64: {error}\n".encode(), "text/plain")
         except RefusedError as error:
             self._answer(400, f"{error}\n".encode(), "text/plain")
+
+    def _timestamp(self, body: bytes) -> None:
+        if self.headers.get("Content-Type") != timestamping.QUERY:
+            self._answer(415, f"a timestamp query is {timestamping.QUERY}\n".encode(), "text/plain")
+            return
+        try:
+            self._answer(200, self.authority.timestamps.answer(body), timestamping.REPLY)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            print(error, file=sys.stderr, flush=True)
+            self._answer(503, b"no timestamp can be had\n", "text/plain")
 
     def _sender(self, renewal: bool) -> str | None:
         """The cloud that sends, proven by password, or for a renewal by its unrevoked certificate."""
@@ -153,7 +169,7 @@ def serve(lab: Lab) -> None:
 
 
 class CrlHandler(Handler):
-    """Without TLS there is the CRL and nothing else: no password may come this way."""
+    """Without TLS there is what is signed, the CRL and timestamps, and nothing else: no password may come this way."""
 
     def do_GET(self) -> None:
         if self.path == "/crl.der":
@@ -162,7 +178,10 @@ class CrlHandler(Handler):
             self._answer(404, b"no such resource\n", "text/plain")
 
     def do_POST(self) -> None:
-        self._answer(405, b"only over TLS\n", "text/plain")
+        if self.path == "/tsa":
+            super().do_POST()
+        else:
+            self._answer(405, b"only over TLS\n", "text/plain")
 
 
 def start(lab: Lab) -> None:

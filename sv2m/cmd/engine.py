@@ -76,7 +76,8 @@ class Engine:
             lambda: services, owner, conf.engine.threads, timedelta(seconds=conf.engine.stale_after)
         )
         endpoint = Conductor(services, workers)
-        return Module(rpc.TOPIC_CONDUCTOR, endpoint, [workers]), Recovery(conf, services, workers, owner)
+        parts = [workers, *modules.evidence(conf)]
+        return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), Recovery(conf, services, workers, owner)
 
 
 _BUILDERS: Mapping[str, Build] = {

@@ -25,7 +25,10 @@ from sv2m.clients.storage import Storage
 from sv2m.cmd.program import Part
 from sv2m.cmm import client as cmm_client
 from sv2m.edm import client as edm_client
+from sv2m.engine.authority import TimestampAuthority
+from sv2m.engine.notifying import AuditPublisher
 from sv2m.engine.services import Services
+from sv2m.engine.stamping import Stamper
 from sv2m.gateway.client import PeerClient
 from sv2m.km import client as km_client
 from sv2m.km import server as km
@@ -72,6 +75,19 @@ def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Servi
         volumes=Storage(Cinder(keystone), Glance(keystone)),
         ports=Neutron(keystone),
     )
+
+
+def evidence(conf: cfg.ConfigOpts) -> Sequence[Part]:
+    """What is done about evidence beside the migrations: timestamps, and the audit log's notifications."""
+    own = conf.evidence
+    # A broker that is away is tried a few times for each event, not for ever: the log itself is in the database.
+    notifier = oslo_messaging.Notifier(
+        oslo_messaging.get_notification_transport(conf), publisher_id=f"sv2m-engine.{conf.host}", retry=3
+    )
+    return [
+        Stamper(TimestampAuthority.of(conf), own.stamped, own.interval),
+        AuditPublisher(notifier, conf.cloud_name, own.interval),
+    ]
 
 
 def build_azm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:

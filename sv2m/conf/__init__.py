@@ -16,6 +16,7 @@ _GROUPS = (
     "api",
     "gateway",
     "engine",
+    "evidence",
     "agent",
     "cmm",
     "azm",

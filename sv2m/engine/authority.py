@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The timestamp authority that the operator named, asked over HTTP (RFC 3161, section 3.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import requests
+import urllib3
+from oslo_config import cfg
+
+from sv2m import errors
+from sv2m.evidence import timestamps
+from sv2m.evidence.timestamps import Query, Stamp
+
+
+class TimestampAuthority:
+    """Asks, and takes only an answer that is good.
+
+    :param url: where it answers.
+    :param cafile: PEM file of the roots that vouch for it; read anew for each question.
+    :param policy: the OID under which it must answer; None: any.
+    :param timeout: seconds.
+    """
+
+    def __init__(self, url: str, cafile: str, policy: str | None, timeout: float) -> None:
+        self._url = url
+        self._cafile = cafile
+        self._policy = policy
+        self._timeout = timeout
+
+    @classmethod
+    def of(cls, conf: cfg.ConfigOpts) -> TimestampAuthority | None:
+        """The one in ``[evidence]``; None when there is none."""
+        own = conf.evidence
+        return cls(own.tsa_url, own.tsa_cafile or "", own.tsa_policy, own.tsa_timeout) if own.tsa_url else None
+
+    @property
+    def ca_pem(self) -> str:
+        """The roots.
+
+        :raises sv2m.errors.ConfigurationError: the file cannot be read.
+        """
+        try:
+            return Path(self._cafile).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.ConfigurationError(f"[evidence] tsa_cafile cannot be read: {error}") from error
+
+    def stamp(self, data: bytes) -> tuple[bytes, Stamp]:
+        """A timestamp of these bytes. The authority learns their SHA-512, and nothing else.
+
+        :returns: its answer, verified, and what it says.
+        :raises sv2m.errors.SV2MError: it cannot be had, or is not good.
+        """
+        roots = timestamps.anchors(self.ca_pem.encode())
+        query = Query.of(data)
+        response = self._post(query.body)
+        return response, query.check(response, roots, self._policy)
+
+    def _post(self, body: bytes) -> bytes:
+        limit = timestamps.MAX_RESPONSE
+        with requests.Session() as http:
+            http.trust_env = False
+            try:
+                answer = http.post(
+                    self._url,
+                    data=body,
+                    headers={"Content-Type": timestamps.QUERY_TYPE, "Accept": timestamps.REPLY_TYPE},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    stream=True,
+                )
+                response: bytes = answer.raw.read(limit + 1, decode_content=True)
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise errors.ServiceUnavailable(
+                    f"the timestamp authority does not answer: {type(error).__name__}"
+                ) from error
+        if answer.status_code != 200:
+            raise errors.ServiceUnavailable(f"the timestamp authority answers HTTP {answer.status_code}")
+        return response

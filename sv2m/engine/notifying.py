@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log as notifications in CADF form (DMTF DSP0262), for whatever collects a cloud's audit events.
+
+They are emitted from the log, after the transaction, by a thread of its own: a migration never waits for a broker, an
+event that a killed process did not emit is emitted later, and one may come twice (its id is the same both times).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pycadf import attachment, cadftaxonomy, event, resource
+
+from sv2m.db import audit
+from sv2m.db import engine as database
+
+LOG = logging.getLogger(__name__)
+
+#: What a notification's event type begins with; the audit event's action follows.
+PREFIX = "secure_migration.audit."
+#: CADF's names for our actions; a phase is an update of the migration.
+_ACTIONS = {"created": "create", "deleted": "delete", "sent": "send", "received": "receive"}
+_FAILED = ("failed", "refused", "aborted")
+_AT_ONCE = 200
+
+
+class Notifier(Protocol):
+    """oslo.messaging's."""
+
+    def info(self, ctxt: dict[str, Any], event_type: str, payload: dict[str, Any]) -> None:
+        """Emit a notification."""
+        ...
+
+
+class AuditPublisher:
+    """Emits what was not emitted yet.
+
+    :param observer: this cloud's name.
+    :param interval: seconds between two looks.
+    """
+
+    def __init__(self, notifier: Notifier, observer: str, interval: float) -> None:
+        self._notifier = notifier
+        self._observer = observer
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._loop, name="audit", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def look(self) -> int:
+        """Emit what is due, in the order in which it happened.
+
+        :returns: how many.
+        """
+        with database.session() as session:
+            events = audit.unnotified(session, _AT_ONCE)
+        for one in events:
+            said = json.loads(one.line)
+            self._notifier.info({}, f"{PREFIX}{said['action']}", cadf(said, one.digest, self._observer))
+        if events:
+            with database.session() as session:
+                audit.mark_notified(session, events)
+        return len(events)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception:
+                LOG.exception("Emitting audit events failed; trying again")
+            self._stop.wait(self._interval)
+
+
+def cadf(said: Mapping[str, Any], digest: bytes, observer: str) -> dict[str, Any]:
+    """An audit event as a CADF activity event.
+
+    :param said: the event's line, read.
+    :param observer: the cloud's name.
+    """
+    subject = _uuid(said["subject"])
+    by = said.get("user_id") or said.get("by")
+    kind = cadftaxonomy.ACCOUNT_USER if said.get("user_id") else cadftaxonomy.SERVICE_SECURITY
+    action = said.get("direction", said["action"]) if said["action"] == "document" else said["action"]
+    made = event.Event(
+        # The same event has the same id, however often it is emitted.
+        id=str(uuid.uuid5(uuid.UUID(subject), str(said["number"]))),
+        eventTime=said["at"].replace("Z", "+0000"),
+        action=_ACTIONS.get(action, f"update/{action}"),
+        outcome=cadftaxonomy.OUTCOME_FAILURE if said.get("status") in _FAILED else cadftaxonomy.OUTCOME_SUCCESS,
+        initiator=resource.Resource(id=_uuid(by or observer), typeURI=kind, name=str(by or observer)),
+        target=resource.Resource(id=subject, typeURI="data/workload/job"),
+        observer=resource.Resource(id=_uuid(observer), typeURI=cadftaxonomy.SERVICE_SECURITY, name=observer),
+        name=f"{PREFIX}{said['action']}",
+    )
+    details = {**said, "digest": digest.hex()}
+    made.add_attachment(attachment.Attachment(typeURI="sv2m/audit-event", content=details, name="audit-event"))
+    return dict(made.as_dict())
+
+
+def _uuid(value: str) -> str:
+    """CADF's ids are UUIDs; what is none gets one that is always the same."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, value))
