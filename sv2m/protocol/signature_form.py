@@ -10,7 +10,7 @@ ds:Object gets past, whatever a verifier might make of it.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -63,6 +63,8 @@ class SignatureForm:
         value = _VALUE.search(self.actual)
         if value is None or len(digests) != len(self.references):
             raise errors.InvalidSignature("the signature has other references than it must have")
+        if not _is_the_one_spelling(self.method, value[1]):
+            raise errors.InvalidSignature("the signature's value is written in another way than the protocol's")
         expected = _render(
             self.method,
             self.references,
@@ -72,6 +74,16 @@ class SignatureForm:
         )
         if expected != self.actual:
             raise errors.InvalidSignature("the signature uses something other than what the protocol fixes")
+
+
+def _is_the_one_spelling(method: SignatureMethod, text: bytes) -> bool:
+    """Nobody may turn a signed document into another one that verifies as well; see signing_key.is_unique()."""
+    try:
+        value = b64decode(text, validate=True)
+    except ValueError:
+        return False
+    # The last character of base64 may have bits that no byte has: then several texts are one value.
+    return b64encode(value) == text and signing_key.is_unique(method, value)
 
 
 def read_form(

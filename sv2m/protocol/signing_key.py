@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from signxml.algorithms import SignatureMethod
 
@@ -22,6 +23,11 @@ from sv2m import errors
 #: NIST SP 800-57: at least 128 bits of strength; P-384 has 192.
 MIN_RSA_BITS: Final = 3072
 MAX_RSA_BITS: Final = 8192
+#: Order of P-384's base point (NIST SP 800-186, 3.2.1.4), and bytes of each of r and s.
+P384_ORDER: Final = int(
+    "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16
+)
+P384_BYTES: Final = 48
 
 
 class DeterministicKey:
@@ -29,7 +35,7 @@ class DeterministicKey:
 
     Why: a step that is cut off and done again then sends the very same bytes, which the peer takes as the
     same message; and the trailer's signature, sealed again after a crash, is the same plaintext under the
-    same IV.
+    same IV. Of the two values (r, s) and (r, n - s), which both verify, it makes the one with the lower s.
     """
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
@@ -42,7 +48,9 @@ class DeterministicKey:
 
     def sign(self, data: bytes, signature_algorithm: ec.ECDSA) -> bytes:
         """What signxml asks of a key; returns the DER signature."""
-        return self._key.sign(data, ec.ECDSA(signature_algorithm.algorithm, deterministic_signing=True))
+        signed = self._key.sign(data, ec.ECDSA(signature_algorithm.algorithm, deterministic_signing=True))
+        r, s = decode_dss_signature(signed)
+        return encode_dss_signature(r, min(s, P384_ORDER - s))
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,18 @@ def load_certificate(certificate_der: bytes) -> x509.Certificate:
 def method_of(certificate: x509.Certificate) -> SignatureMethod:
     """The one algorithm by which this certificate's key signs."""
     return _method(certificate.public_key())
+
+
+def is_unique(method: SignatureMethod, value: bytes) -> bool:
+    """Whether nobody but the key's owner could have made this value of another one that verifies.
+
+    Of an ECDSA value (r, s) anybody can make (r, n - s): other bytes, other digest, and still a good signature.
+    A document that was exchanged for such a twin on its way would be another message than its sender's, and
+    whatever names the one would not name the other. So only the lower s is taken. RSA-PSS has no such twin.
+    """
+    if method is not SignatureMethod.ECDSA_SHA384:
+        return True
+    return len(value) == 2 * P384_BYTES and int.from_bytes(value[P384_BYTES:]) <= P384_ORDER // 2
 
 
 def load_signer(private_key_pem: bytes, chain: Sequence[bytes]) -> Signer:

@@ -29,6 +29,7 @@ from signxml.algorithms import (
 from sv2m import errors
 from sv2m import protocol as p
 from sv2m.protocol import signature as signatures
+from sv2m.protocol import signing_key
 from tests.protocol import certificates
 from tests.protocol.clouds import Pair, offer
 
@@ -295,8 +296,12 @@ def signed_otherwise(**other: object) -> bytes:
 
 
 def one_line(document: bytes) -> bytes:
-    """signxml breaks certificates into lines; without that, only the algorithm differs."""
+    """signxml breaks certificates into lines and takes either s; without that, only the algorithm differs."""
     root = etree.fromstring(document)
+    value = root.find(f"{DS}Signature/{DS}SignatureValue")
+    raw = base64.b64decode(value.text)
+    s = int.from_bytes(raw[48:])
+    value.text = base64.b64encode(raw[:48] + min(s, signing_key.P384_ORDER - s).to_bytes(48)).decode()
     for certificate in root.iter(f"{DS}X509Certificate"):
         certificate.text = certificate.text.replace("\n", "")
     return canonical(root)
@@ -401,6 +406,45 @@ def test_two_references(good: bytes) -> None:
     info = root.find(f"{DS}Signature/{DS}SignedInfo")
     info.append(copy.deepcopy(info.find(f"{DS}Reference")))
     assert "references" in refused(canonical(root)).message
+
+
+def twin(document: bytes) -> bytes:
+    """The same document with the other of the two values that ECDSA has for it: anybody can make it."""
+    root = etree.fromstring(document)
+    element = root.find(f"{DS}Signature/{DS}SignatureValue")
+    raw = base64.b64decode(element.text)
+    s = signing_key.P384_ORDER - int.from_bytes(raw[48:])
+    element.text = base64.b64encode(raw[:48] + s.to_bytes(48)).decode()
+    return canonical(root)
+
+
+def test_the_other_value_of_an_ecdsa_signature(good: bytes) -> None:
+    """A document that is not its sender's, by its bytes and its digest, and yet rightly signed."""
+    assert "another way" in refused(twin(good)).message
+    assert twin(twin(good)) == good
+
+
+@pytest.mark.parametrize("cut", [slice(0, 95), slice(0, 0), slice(1, 96)])
+def test_an_ecdsa_signature_of_another_length(good: bytes, cut: slice) -> None:
+    root = etree.fromstring(good)
+    element = root.find(f"{DS}Signature/{DS}SignatureValue")
+    element.text = base64.b64encode(base64.b64decode(element.text)[cut]).decode()
+    assert isinstance(refused(canonical(root)), errors.InvalidSignature)
+
+
+def test_the_same_value_in_another_spelling_of_base64() -> None:
+    """512 bytes leave two bits of the last character free."""
+    identity = certificates.make("cloud-a.sv2m", rsa.generate_private_key(65537, 4096), certificates.authority())
+    document = p.sign(p.encode(offer(identity, "cloud-b.sv2m")), identity.key, identity.chain)
+    p.verify(document, "Offer", identity.leaf)
+    root = etree.fromstring(document)
+    element = root.find(f"{DS}Signature/{DS}SignatureValue")
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    *rest, digit, pad = element.text
+    assert pad == "="
+    element.text = "".join(rest) + last[last.index(digit) + 1] + pad
+    with pytest.raises(errors.InvalidSignature, match="another way"):
+        p.verify(canonical(root), "Offer", identity.leaf)
 
 
 # -- keys and certificates
