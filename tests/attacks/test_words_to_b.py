@@ -20,6 +20,7 @@ from sv2m.engine import conductor
 from tests.attacks.cloud_b import CloudB
 from tests.attacks.federation import C, identity
 from tests.protocol.test_session_attacks import CASES, _other
+from tests.protocol.test_signature_attacks import twin
 from tests.unit.engine.sender import WORDS
 
 
@@ -109,6 +110,15 @@ def test_as_words_without_a_signature(b: CloudB) -> None:
         yield b.refusal(p.encode(p.decode(honest)))
 
     at_every_word(b, attack)
+
+
+def test_the_twin_of_every_word(b: CloudB) -> None:
+    """Anybody can make of an ECDSA signature another one that is as good. B takes the one that A made only."""
+
+    def attack(kind: str, honest: bytes) -> Iterator[errors.SV2MError]:
+        yield b.refusal(twin(honest))
+
+    assert len(at_every_word(b, attack)) == len(WORDS)
 
 
 def test_every_word_twice_is_one_word(b: CloudB) -> None:
