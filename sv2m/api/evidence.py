@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evidence of a migration as a zip file that a third party checks without SV2M.
+"""The evidence of a migration as files that a third party checks without SV2M.
 
 Nothing in it is confidential beyond who moved which server where and when: keys travel in it only as
 encrypted to the destination's ephemeral key, which is destroyed when the migration ends.
@@ -11,76 +11,113 @@ import base64
 import hashlib
 import io
 import json
+import re
 import textwrap
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
+from itertools import pairwise
 
 from sv2m import protocol
-from sv2m.db.models import Message, Migration, Peer
+from sv2m.api import evidence_text
+from sv2m.db.models import AuditEvent, Message, Migration, Peer, Timestamp
+from sv2m.evidence.folder import MANIFEST, README, SUMMARY, message_file
+from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 
-#: The protocol's messages, in its order; the numbers of its table.
-ORDER = (
-    "Offer",
-    "TokenBA1",
-    "TokenAB",
-    "TokenBA2",
-    "Envelope",
-    "Transfer",
-    "Prepared",
-    "Release",
-    "Receipt",
-    "Closure",
-)
-_NUMBERS = {kind: number if number < 6 else number + 1 for number, kind in enumerate(ORDER, start=1)}
-_SIGNED_BY_DESTINATION = ("TokenBA1", "TokenBA2", "Prepared", "Receipt")
 #: The messages that introduce a cloud, and which one.
 _INTRODUCTIONS = {"Offer": "source", "TokenBA1": "destination"}
 
 
-def archive(row: Migration, documents: Sequence[Message], peer: Peer | None, cloud_name: str) -> bytes:
-    """The zip file.
+@dataclass(frozen=True)
+class Kept:
+    """All that was kept of a migration.
 
-    :param documents: all that was kept of the migration.
     :param peer: the agreement; its CA is added where none was kept with the messages.
     :param cloud_name: this cloud.
     """
-    kept = {message.kind: message for message in documents}
-    files: dict[str, bytes] = {}
-    for kind in ORDER:
-        if kind in kept:
-            files[_file(kind)] = kept[kind].document
+
+    row: Migration
+    documents: Sequence[Message]
+    peer: Peer | None
+    timestamps: Sequence[Timestamp]
+    events: Sequence[AuditEvent]
+    cloud_name: str
+
+
+def archive(kept: Kept) -> bytes:
+    """The zip file."""
+    found = files(kept)
+    documents = {message.kind: message for message in kept.documents}
+    at = documents["Offer"].at if "Offer" in documents else kept.row.created_at
+    source, destination = (kept.cloud_name, kept.row.peer)
+    if kept.row.role == "destination":
+        source, destination = destination, source
+    names = {"id": kept.row.id, "source": source, "destination": destination, "kept_by": kept.cloud_name}
+    stamped = {stamp_file(one.covers): one.stamped_at for one in kept.timestamps if one.stamped_at is not None}
+    found[SUMMARY] = json.dumps(_summary(kept), indent=2).encode()
+    found[README] = evidence_text.write(names, found, at, stamped)
+    return _zip(found, kept.row.finished_at or kept.row.updated_at)
+
+
+def files(kept: Kept) -> dict[str, bytes]:
+    """Everything that proves something, by name: what an archive timestamp covers."""
+    documents = {message.kind: message.document for message in kept.documents}
+    found = {message_file(kind): documents[kind] for kind in protocol.KINDS if kind in documents}
     for kind, role in _INTRODUCTIONS.items():
-        if kind in kept:
-            chain = protocol.claimed_party(kept[kind].document).chain
-            files[f"certificates/{role}.pem"] = _pem(chain[:1], "CERTIFICATE")
+        if kind in documents:
+            chain = protocol.claimed_party(documents[kind]).chain
+            found[f"certificates/{role}.pem"] = _pem(chain[:1], "CERTIFICATE")
             if chain[1:]:
-                files[f"certificates/{role}-issuers.pem"] = _pem(chain[1:], "CERTIFICATE")
-    if "ca" in kept:
-        files["certificates/ca.pem"] = kept["ca"].document
-    elif peer is not None:
-        files["certificates/ca.pem"] = peer.ca_pem.encode()
-    for kind, message in kept.items():
+                found[f"certificates/{role}-issuers.pem"] = _pem(chain[1:], "CERTIFICATE")
+    if "ca" in documents:
+        found["certificates/ca.pem"] = documents["ca"]
+    elif kept.peer is not None:
+        found["certificates/ca.pem"] = kept.peer.ca_pem.encode()
+    for kind, document in documents.items():
         if kind == "crl":
-            files["certificates/crl.pem"] = _pem(_der_sequences(message.document), "X509 CRL")
+            if document:
+                found["certificates/crl.pem"] = _pem(_der_sequences(document), "X509 CRL")
         elif kind == "manifest":
-            files[_MANIFEST] = message.document
-        elif kind not in (*ORDER, "ca"):
-            files[f"other/{kind}"] = message.document
-    files["summary.json"] = json.dumps(_summary(row, documents, cloud_name), indent=2).encode()
-    files["README.txt"] = _readme(row, kept, files, cloud_name)
-    return _zip(files, row.finished_at or row.updated_at)
+            found[MANIFEST] = document
+        elif kind not in {*protocol.KINDS, "ca"}:
+            found[f"other/{kind}"] = document
+    return {**found, **_stamps(kept.timestamps), **_log(kept.events, kept.timestamps)}
 
 
-def _file(kind: str) -> str:
-    return f"messages/{_NUMBERS[kind]:02d}-{kind}.xml"
+def _stamps(timestamps: Sequence[Timestamp]) -> dict[str, bytes]:
+    found = {}
+    for one in timestamps:
+        if one.response is not None:
+            found[stamp_file(one.covers)] = one.response
+            if one.listing is not None:
+                found[listing_file(one.covers)] = one.listing.encode()
+    roots = dict.fromkeys(one.ca_pem for one in timestamps if one.ca_pem)
+    if roots:
+        found[ROOTS] = "".join(roots).encode()
+    return found
 
 
-def _zip(files: dict[str, bytes], at: datetime) -> bytes:
+def _log(events: Sequence[AuditEvent], timestamps: Sequence[Timestamp]) -> dict[str, bytes]:
+    """The audit log, in files that end where an archive timestamp was made: what it covered does not change."""
+    if not events:
+        return {}
+    first, last = events[0].number, events[-1].number
+    names = [name for one in timestamps if one.listing for name in archived_names(one.listing)]
+    ends = {int(found[1]) for name in names if (found := re.fullmatch(r"audit/\d+-(\d+)\.jsonl", name))}
+    bounds = [first - 1, *sorted(end for end in ends if first <= end < last), last]
+    return {
+        f"audit/{begin + 1:06d}-{end:06d}.jsonl": "".join(
+            f"{event.line}\n" for event in events if begin < event.number <= end
+        ).encode()
+        for begin, end in pairwise(bounds)
+    }
+
+
+def _zip(found: Mapping[str, bytes], at: datetime) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in sorted(files.items()):
+        for name, data in sorted(found.items()):
             # The time is the migration's, so that the same evidence gives the same bytes.
             entry = zipfile.ZipInfo(name, date_time=at.timetuple()[:6])
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -89,10 +126,11 @@ def _zip(files: dict[str, bytes], at: datetime) -> bytes:
     return content.getvalue()
 
 
-def _summary(row: Migration, documents: Sequence[Message], cloud_name: str) -> dict[str, object]:
+def _summary(kept: Kept) -> dict[str, object]:
+    row = kept.row
     return {
         "migration_id": row.id,
-        "kept_by": cloud_name,
+        "kept_by": kept.cloud_name,
         "role": row.role,
         "peer": row.peer,
         "server_name": row.server_name,
@@ -105,59 +143,17 @@ def _summary(row: Migration, documents: Sequence[Message], cloud_name: str) -> d
                 "at": message.at.isoformat(),
                 "sha384": hashlib.sha384(message.document).hexdigest(),
             }
-            for message in documents
+            for message in kept.documents
+        ],
+        "timestamps": [
+            {
+                "covers": one.covers,
+                "at": one.stamped_at.isoformat() if one.stamped_at else None,
+                "error": one.error,
+            }
+            for one in kept.timestamps
         ],
     }
-
-
-def _readme(row: Migration, kept: dict[str, Message], files: dict[str, bytes], cloud_name: str) -> bytes:
-    source, destination = (cloud_name, row.peer) if row.role == "source" else (row.peer, cloud_name)
-    at = kept["Offer"].at if "Offer" in kept else row.created_at
-    signed = [
-        (_file(kind), "destination" if kind in _SIGNED_BY_DESTINATION else "source", "")
-        for kind in ORDER
-        if kind in kept
-    ]
-    if "manifest" in kept:
-        signed.append((_MANIFEST, "source", f" --ignore-manifests --id-attr:Id {_DS}:Object"))
-    signatures = [
-        f"xmlsec1 --verify --enabled-key-data key-name{more} \\\n"
-        f"    --pubkey-cert-pem certificates/{signer}.pem {name}"
-        for name, signer, more in signed
-    ]
-    chains = [
-        f"openssl verify -attime {int(at.timestamp())} -CAfile certificates/ca.pem \\\n"
-        f"    {_issuers(role, files)}{_CRL if 'crl' in kept else ''} "
-        f"certificates/{role}.pem\nopenssl x509 -in certificates/{role}.pem -noout -subject -dates "
-        "-ext subjectAltName,keyUsage"
-        for kind, role in _INTRODUCTIONS.items()
-        if kind in kept
-    ]
-    text = resources.files("sv2m.api").joinpath("evidence.txt").read_text()
-    return text.format(
-        id=row.id,
-        source=source,
-        destination=destination,
-        kept_by=cloud_name,
-        files="\n".join(f"  {name}" for name in sorted(files)),
-        chains=_indented(chains),
-        signatures=_indented(signatures),
-    ).encode()
-
-
-_MANIFEST = "manifest.xml"
-_DS = "http://www.w3.org/2000/09/xmldsig#"
-def _issuers(role: str, files: dict[str, bytes]) -> str:
-    # A chain of a leaf alone: the root has issued it.
-    name = f"certificates/{role}-issuers.pem"
-    return f"-untrusted {name}" if name in files else ""
-
-
-_CRL = " -crl_check -CRLfile certificates/crl.pem"
-
-
-def _indented(blocks: Iterable[str]) -> str:
-    return textwrap.indent("\n".join(blocks), "    ")
 
 
 def _pem(parts: Iterable[bytes], label: str) -> bytes:

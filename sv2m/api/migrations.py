@@ -12,7 +12,7 @@ from sv2m import errors
 from sv2m.api import evidence as evidence_files
 from sv2m.api import pages, starting
 from sv2m.api.call import Call, answer
-from sv2m.db import engine, messages, peers
+from sv2m.db import audit, engine, messages, peers, timestamps
 from sv2m.db import migrations as rows
 from sv2m.db.models import Migration
 from sv2m.policies import migrations as rules
@@ -116,9 +116,15 @@ def evidence(call: Call) -> webob.Response:
     """``GET /v1/migrations/{id}/evidence``: every signed message, as files, with how to check them."""
     row = _visible(call, rules.EVIDENCE)
     with engine.session() as session:
-        documents = messages.list_for(session, row.id)
-        peer = peers.find(session, row.peer)
-    content = evidence_files.archive(row, documents, peer, call.services.cloud_name)
+        kept = evidence_files.Kept(
+            row,
+            messages.list_for(session, row.id),
+            peers.find(session, row.peer),
+            timestamps.list_for(session, row.id),
+            audit.list_for(session, row.id),
+            call.services.cloud_name,
+        )
+    content = evidence_files.archive(kept)
     response = webob.Response(status=200, body=content, content_type="application/zip")
     response.headers["Content-Disposition"] = f'attachment; filename="evidence-{row.id}.zip"'
     return response

@@ -38,12 +38,7 @@ def _check_fields(crl: x509.CertificateRevocationList, issuer: x509.Certificate,
     if usage is not None and not usage.crl_sign:
         raise errors.HostError("its issuer may not sign revocation lists (cRLSign)")
     # 6.3.3 (g).
-    key = issuer.public_key()
-    try:
-        valid = crl.is_signature_valid(key)  # type: ignore[arg-type]  # other kinds of keys are a TypeError
-    except (TypeError, UnsupportedAlgorithm):
-        valid = False
-    if not valid:
+    if not is_signed_by(crl, issuer):
         raise errors.HostError("its signature does not verify")
     # 5.1.2.4, 5.1.2.5: a list without an end could be replayed for ever.
     if crl.next_update_utc is None:
@@ -57,3 +52,28 @@ def _check_fields(crl: x509.CertificateRevocationList, issuer: x509.Certificate,
     critical = [one.oid.dotted_string for one in crl.extensions if one.critical]
     if critical:
         raise errors.HostError(f"it has critical extensions that narrow its meaning ({', '.join(critical)})")
+
+
+def is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """Whether the issuer's key has signed this list."""
+    try:
+        valid = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # other keys are a TypeError
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+    return bool(valid)
+
+
+def load_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
+    """The lists of a PEM file.
+
+    :raises sv2m.errors.InvalidCertificate: it holds something else.
+    """
+    end = b"-----END X509 CRL-----\n"
+    *parts, rest = pem.split(end)
+    try:
+        lists = [x509.load_pem_x509_crl(part + end) for part in parts]
+    except (ValueError, x509.InvalidVersion) as error:
+        raise errors.InvalidCertificate("it holds something that is not a revocation list") from error
+    if rest.strip() or not lists:
+        raise errors.InvalidCertificate("it holds something that is not a revocation list")
+    return lists

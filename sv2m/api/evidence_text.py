@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text in an evidence folder, with the commands for exactly the files that are there."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from importlib import resources
+
+from sv2m import protocol
+from sv2m.evidence.folder import MANIFEST, README, SUMMARY, message_file, signer
+from sv2m.evidence.stamps import ROOTS, listing_file
+
+_DS = "http://www.w3.org/2000/09/xmldsig#"
+_CRL = " -crl_check -CRLfile certificates/crl.pem"
+_NONE = "(There is none in this folder: {}.)"
+
+
+def write(names: Mapping[str, str], files: Mapping[str, bytes], at: datetime, stamped: Mapping[str, datetime]) -> bytes:
+    """The text.
+
+    :param names: id, source, destination, kept_by.
+    :param at: when the offer was made.
+    :param stamped: the time of each timestamp, by its file.
+    """
+    text = resources.files("sv2m.api").joinpath("evidence.txt").read_text()
+    listed = sorted({*files, README, SUMMARY})
+    return text.format(
+        **names,
+        files="\n".join(f"  {name}" for name in listed),
+        chains=_chains(files, at),
+        signatures=_signatures(files),
+        timestamps=_timestamps(files, stamped),
+        audit=_audit(files),
+        archives=_archives(files),
+    ).encode()
+
+
+def _chains(files: Mapping[str, bytes], at: datetime) -> str:
+    found = []
+    for role in ("source", "destination"):
+        name, issuers = f"certificates/{role}.pem", f"certificates/{role}-issuers.pem"
+        if name in files:
+            # A chain of a leaf alone: the root has issued it.
+            more = f"-untrusted {issuers}" if issuers in files else ""
+            crl = _CRL if "certificates/crl.pem" in files else ""
+            found.append(
+                f"openssl verify -attime {int(at.timestamp())} -CAfile certificates/ca.pem \\\n    {more}{crl} {name}\n"
+                f"openssl x509 -in {name} -noout -subject -dates -ext subjectAltName,keyUsage"
+            )
+    return _indented(found)
+
+
+def _signatures(files: Mapping[str, bytes]) -> str:
+    signed = [(message_file(kind), signer(kind), "") for kind in protocol.KINDS if message_file(kind) in files]
+    if MANIFEST in files:
+        signed.append((MANIFEST, "source", f" --ignore-manifests --id-attr:Id {_DS}:Object"))
+    return _indented(
+        f"xmlsec1 --verify --enabled-key-data key-name{more} \\\n    --pubkey-cert-pem certificates/{role}.pem {name}"
+        for name, role, more in signed
+    )
+
+
+def _timestamps(files: Mapping[str, bytes], stamped: Mapping[str, datetime]) -> str:
+    found = []
+    for name, at in sorted(stamped.items()):
+        covers = name.removeprefix("timestamps/").removesuffix(".tsr")
+        given, data = "", f"-data messages/{covers}.xml"
+        if covers.startswith("audit-"):
+            number = covers.removeprefix("audit-")
+            given, data = f"grep -h '\"number\":{number},' audit/*.jsonl | ", "-data /dev/stdin"
+        elif covers.startswith("archive-"):
+            data = f"-data {listing_file(covers)}"
+        elif f"messages/{covers}.xml" not in files:
+            continue
+        found.append(
+            f"{given}openssl ts -verify -attime {int(at.timestamp())} {data} \\\n    -in {name} -CAfile {ROOTS}"
+        )
+    return _indented(found) or _NONE.format("no timestamp authority was configured, or it has not answered yet")
+
+
+def _audit(files: Mapping[str, bytes]) -> str:
+    logs = sorted(name for name in files if name.startswith("audit/"))
+    if not logs:
+        return _NONE.format("no audit log was kept")
+    before = json.loads(files[logs[0]].split(b"\n", 1)[0])["previous"]
+    return _indented(
+        [
+            f"before={before}; cat audit/*.jsonl | \\\n"
+            'while IFS= read -r line; do \\\n  case "$line" in *\'"previous":"\'"$before"\'"\'*) ;; '
+            '*) echo "BROKEN before: $line"; exit 1 ;; esac; \\\n'
+            "  before=$(printf '%s\\n' \"$line\" | openssl dgst -sha384 -r | cut -c1-96); done"
+        ]
+    )
+
+
+def _archives(files: Mapping[str, bytes]) -> str:
+    return _indented(
+        "while read -r digest name; do \\\n"
+        '  [ "$(openssl dgst -sha512 -r "${name#?}" | cut -c1-128)" = "$digest" ] || '
+        f'{{ echo "CHANGED $name"; exit 1; }}; done < {name}'
+        for name in sorted(files)
+        if name.startswith("timestamps/archive-") and name.endswith(".sha512")
+    ) or _NONE.format("no archive timestamp was made")
+
+
+def _indented(blocks: Iterable[str]) -> str:
+    return textwrap.indent("\n".join(blocks), "    ")

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the clouds say in court, and what their own signatures say."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+
+from sv2m import protocol as p
+from sv2m.evidence.folder import Folder, message_file
+from sv2m.evidence.stamps import stamp_file
+from tests.protocol import clouds
+from tests.protocol.certificates import Identity
+from tests.protocol.clouds import NOW, Pair, Side, other_id
+from tests.unit.evidence.court import Court
+
+A, B = "cloud-a.sv2m", "cloud-b.sv2m"
+
+
+def replaced(folder: Folder, files: dict[str, bytes | None]) -> Folder:
+    merged = {**folder.files, **files}
+    return Folder(folder.name, {name: data for name, data in merged.items() if data is not None})
+
+
+def signed(message: p.Message, by: Identity) -> p.Received:
+    document = p.sign(p.encode(message), by.key, by.chain)
+    return p.Received(message, p.verify(document, type(message).__name__, by.leaf).digest, document)
+
+
+def says_instead(side: Side, message: p.Message, by: Identity) -> Side:
+    """The same side, with another message in the place of one that was exchanged."""
+    other = copy.copy(side)
+    other.transcript = {**side.transcript, type(message).__name__: signed(message, by)}
+    return other
+
+
+def test_an_honest_migration_convicts_nobody(court: Court) -> None:
+    pair = court.pair().run()
+    judged = court.hears(court.keeps(pair.a), court.keeps(pair.b))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == []
+    assert {(A, "sent"), (B, "received"), (A, "released"), (B, "runs"), (A, "removed")} <= set(judged.proved)
+
+
+def test_a_denies_having_sent(court: Court) -> None:
+    """A says: that VM was never mine. B brings what it received."""
+    judged = court.hears(court.keeps(court.pair().run().b))
+    assert judged.off == []
+    for said in ("offered", "gave-keys", "sent", "released"):
+        assert judged.proves(A, said), said
+
+
+def test_b_denies_having_received(court: Court) -> None:
+    """B says: nothing ever came. A brings B's own words."""
+    judged = court.hears(court.keeps(court.pair().run().a))
+    assert judged.off == []
+    for said in ("accepted", "received", "runs"):
+        assert judged.proves(B, said), said
+
+
+def test_b_takes_the_vm_and_denies(court: Court) -> None:
+    """B signed its Receipt, and now says that it never ran the VM: it even signs a refusal for the judge."""
+    pair = court.pair().run("hear receipt")
+    receipt = pair.b.machine.message(p.Receipt)
+    refusal = dataclasses.replace(receipt, outcome="refused", reason="never-came")
+    denial = court.keeps(says_instead(pair.b, refusal, court.b))
+    judged = court.hears(court.keeps(pair.a), denial)
+    assert judged.off == []
+    assert judged.convicted == [(B, "two-faced")]
+
+
+def test_b_takes_the_vm_and_is_silent(court: Court) -> None:
+    """B holds the VM, was ordered to run it, and answers nothing. It is not convicted of running; it owes an answer."""
+    judged = court.hears(court.keeps(court.pair().run("commit").a))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.proves(B, "received")
+    assert judged.owing == [B]
+
+
+def test_b_is_silent_only_until_it_answers(court: Court) -> None:
+    pair = court.pair().run()
+    early = court.pair().run("commit")
+    judged = court.hears(court.keeps(early.a), court.keeps(pair.b))
+    assert judged.owing == []
+
+
+def test_b_claims_another_vm(court: Court) -> None:
+    """B says: what came was another VM. The Transfer that it shows is one that A never signed."""
+    pair = court.pair().run()
+    other = dataclasses.replace(pair.a.machine.message(p.Transfer), sealed_signature=b"another" * 20)
+    lie = court.keeps(says_instead(pair.b, other, court.b))
+    judged = court.hears(court.keeps(pair.a), lie)
+    assert any(message_file("Transfer") in off for off in judged.off), "B's forgery is found"
+    assert judged.convicted == []
+    assert judged.proves(B, "received"), "A's files hold B to exactly the Envelope and Transfer that A signed"
+    prepared = judged.cases[0].transcript.message(p.Prepared)
+    assert prepared.transfer_digest == judged.cases[0].transcript.digest(p.Transfer)
+
+
+def test_a_shows_the_judge_another_vm_than_it_sent(court: Court) -> None:
+    """The other way round: A signs a second Transfer after the fact. B's Prepared does not fit it."""
+    pair = court.pair().run()
+    other = dataclasses.replace(pair.a.machine.message(p.Transfer), sealed_signature=b"another" * 20)
+    lie = court.keeps(says_instead(pair.a, other, court.a))
+    judged = court.hears(lie, court.keeps(pair.b))
+    assert any(message_file("Prepared") in off for off in judged.off)
+    assert not any(B in off for off in judged.off)
+
+
+def test_a_signs_two_transfers_of_one_session(court: Court) -> None:
+    """Shown before B's answer, both of A's stories are good by themselves; together they convict A."""
+    pair = court.pair().run("seal")
+    other = dataclasses.replace(pair.a.machine.message(p.Transfer), sealed_signature=b"another" * 20)
+    judged = court.hears(court.keeps(pair.a), court.keeps(says_instead(pair.a, other, court.a)))
+    assert judged.off == []
+    assert judged.convicted == [(A, "two-faced")]
+
+
+def test_a_claims_to_have_deleted_but_ran_on(court: Court) -> None:
+    """A's Closure says removed. Later it offers the very same VM to C: it had it all the time."""
+    first = court.pair().run()
+    third = court.enrol("cloud-c.sv2m")
+    again = court.pair(migration_id=other_id(), generation=2, b=third).run("hear challenge")
+    judged = court.hears(court.keeps(first.b), court.keeps(again.b))
+    assert judged.off == []
+    assert judged.proves(A, "removed")
+    assert judged.convicted == [(A, "held-on")]
+
+
+def test_a_ran_on_and_never_said_that_it_deleted(court: Court) -> None:
+    """Without a Closure B's Receipt alone binds A: after it, the VM was B's."""
+    first = court.pair().run("hear receipt")
+    again = court.pair(migration_id=other_id(), generation=2).run("hear challenge")
+    assert court.hears(court.keeps(first.a), court.keeps(again.b)).convicted == [(A, "held-on")]
+
+
+@pytest.mark.parametrize("until", ["hear challenge", "hear prepared"])
+def test_an_earlier_try_is_no_crime(court: Court, until: str) -> None:
+    """A tried before, withdrew, and tried again: the VM was A's all the while."""
+    before = court.pair(migration_id=other_id(), generation=1).run(until)
+    moved = court.pair(generation=2).run()
+    judged = court.hears(court.keeps(before.b), court.keeps(moved.b))
+    assert judged.off == []
+    assert judged.convicted == []
+
+
+def test_a_may_offer_again_what_b_refused_to_run(court: Court) -> None:
+    pair = court.pair().run("hear release")
+    pair.b.local(p.CannotResume("host-died", NOW))
+    again = court.pair(migration_id=other_id(), generation=2).run("hear challenge")
+    judged = court.hears(court.keeps(pair.b), court.keeps(again.b))
+    assert judged.off == []
+    assert judged.proves(B, "refused")
+    assert judged.convicted == []
+
+
+def test_a_cloud_without_the_roots_certificate_says_nothing(court: Court) -> None:
+    """Somebody makes up a whole migration under a CA of his own."""
+    pair = Pair()  # certificates that no root of the court vouches for
+    pair.offer = clouds.offer(pair.a.identity, B)
+    judged = court.hears(court.keeps(pair.run().a))
+    assert judged.off
+    assert judged.proved == []
+
+
+PROVING = [
+    *(message_file(kind) for kind in p.KINDS),
+    *(stamp_file(kind) for kind in ("Transfer", "Prepared", "Release", "Receipt", "Closure")),
+    "certificates/source.pem",
+    "certificates/destination.pem",
+    "certificates/ca.pem",
+    "certificates/crl.pem",
+    "manifest.xml",
+    "audit/",
+    "timestamps/audit-",
+    "timestamps/ca.pem",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(court: Court) -> Folder:
+    return court.keeps(court.pair().run().b)
+
+
+@pytest.mark.parametrize("begins", PROVING)
+@pytest.mark.parametrize("how", ["changed", "cut", "removed", "emptied"])
+def test_tampered_files_convict_nobody(court: Court, whole: Folder, begins: str, how: str) -> None:
+    (name,) = [one for one in whole.files if one.startswith(begins)]
+    data = whole.files[name]
+    middle = len(data) // 2
+    tampered = {
+        "changed": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "cut": data[: middle - 1],
+        "removed": None,
+        "emptied": b"",
+    }[how]
+    again = court.keeps(court.pair(migration_id=other_id(), generation=2).run("hear challenge").b)
+    judged = court.hears(replaced(whole, {name: tampered}), again)
+    if how == "removed" and (name in COPIES or begins == "timestamps/audit-"):
+        return  # nothing rests on a copy that is not there
+    assert judged.off, f"{name} was {how}, and nobody noticed"
+    assert judged.convicted == []
+    assert not judged.proves(A, "sent")
+
+
+#: What may be missing: what is in the messages anyhow, or is noted as missing.
+COPIES = (
+    "certificates/ca.pem",
+    "certificates/crl.pem",
+    "timestamps/ca.pem",
+    "manifest.xml",
+    *(stamp_file(kind) for kind in p.KINDS),
+)
+
+
+def test_what_is_missing_without_being_proved_is_noted(court: Court, whole: Folder) -> None:
+    judged = court.hears(replaced(whole, {stamp_file("Release"): None}))
+    notes = [one.subject for case in judged.cases for one in case.report.findings if one.result == "note"]
+    assert message_file("Release") in notes
+
+
+def test_the_messages_of_two_migrations_do_not_mix(court: Court, whole: Folder) -> None:
+    other = court.keeps(court.pair(migration_id=other_id()).run().b)
+    for kind in p.KINDS:
+        name = message_file(kind)
+        judged = court.hears(replaced(whole, {name: other.files[name]}))
+        assert judged.off, kind
+        assert judged.convicted == []
+
+
+def test_a_revoked_clouds_word_counts_until_its_revocation(court: Court) -> None:
+    thief = court.enrol("cloud-t.sv2m")
+    serial = court.authority.issued()[-1].serial_number
+    before = court.keeps(court.pair(b=thief).run().a)
+    court.authority.revoke(serial)
+    after = court.keeps(court.pair(b=thief).run().a)
+    assert court.hears(before).off == []
+    assert any("revoked" in off for off in court.hears(after).off)
