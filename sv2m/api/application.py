@@ -32,11 +32,11 @@ class Application:
             version = microversion.negotiate(request.headers.get(microversion.HEADER))
             response = self._dispatch(request)
         except errors.SV2MError as error:
-            LOG.info("%s %s: %s (%s)", request.method, request.path, error, error.code)
+            LOG.info("%s %r: %s (%s)", request.method, request.environ.get("PATH_INFO"), error, error.code)
             version = microversion.MINIMUM
             response = faults.response(error, request_id)
         except Exception:
-            LOG.exception("%s %s failed", request.method, request.path)
+            LOG.exception("%s %r failed", request.method, request.environ.get("PATH_INFO"))
             version = microversion.MINIMUM
             # Nothing of an unforeseen exception goes out: nobody has looked at what its text may hold.
             response = faults.response(errors.SV2MError("the service failed unexpectedly"), request_id)
@@ -45,8 +45,11 @@ class Application:
         return response
 
     def _dispatch(self, request: webob.Request) -> webob.Response:
-        route, path = routes.match(request.method, request.path_info)
-        query = dict(request.GET)
+        try:
+            route, path = routes.match(request.method, request.path_info)
+            query = dict(request.GET)
+        except UnicodeDecodeError as error:
+            raise errors.LocalError("path and query are not UTF-8", code="invalid-request") from error
         schemas.validate(query, route.query, "query")
         body = _body(request, route)
         call = Call(request, Caller.of(request.environ), self._services, path, query, body)
@@ -62,8 +65,14 @@ def _body(request: webob.Request, route: routes.Route) -> Any:
     if request.content_type != "application/json":
         raise faults.UnsupportedMediaType(f"the body is {request.content_type or 'of no type'}")
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, parse_constant=_no_number)
+        # Half a surrogate pair is no character: nothing could store it.
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise errors.LocalError("the body is not JSON", code="invalid-request") from error
     schemas.validate(value, route.body, "body")
     return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

@@ -29,9 +29,13 @@ class Public:
     @wsgify
     def __call__(self, request: webob.Request) -> webob.Response:
         """Answer one request."""
-        if request.path_info == "/healthcheck":
-            return request.get_response(self._health)
-        return versions.answer_for(request) or request.get_response(self._application)
+        try:
+            if request.path_info == "/healthcheck":
+                return request.get_response(self._health)
+            public = versions.answer_for(request)
+        except UnicodeDecodeError:
+            public = None  # a path that is not UTF-8 is nothing public; the application says what is wrong
+        return public or request.get_response(self._application)
 
 
 def build(conf: cfg.ConfigOpts, services: Services) -> WSGIApplication:

@@ -11,8 +11,10 @@ import base64
 import binascii
 
 import requests
+import urllib3
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, InvalidVersion
 
 from sv2m import errors
 from sv2m.cmm.ports import Issued
@@ -77,7 +79,8 @@ class EstClient:
                 raise errors.ConfigurationError(
                     f"the EST server at {self._url} is not vouched for by [cmm] est_cafile: {error}"
                 ) from error
-            except (requests.exceptions.RequestException, OSError) as error:
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                # ValueError: requests reads where an answer redirects to, though it is not followed.
                 raise errors.ServiceUnavailable(
                     f"the EST server at {self._url} does not answer: {type(error).__name__}"
                 ) from error
@@ -110,7 +113,7 @@ def _certificates(operation: str, body: bytes) -> list[Certificate]:
     """RFC 7030, 4.1.3 and 4.2.3: base64 of a certs-only PKCS#7 message."""
     try:
         return pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, binascii.Error, UnsupportedAlgorithm, InvalidVersion) as error:
         raise errors.HostError(
             f"the EST server's answer to {operation} is not a certs-only PKCS#7 message in base64"
         ) from error

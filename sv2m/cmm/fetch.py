@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import requests
+import urllib3
 
 from sv2m import errors
 
@@ -29,7 +30,8 @@ class HttpFetch:
                 # A redirection would lead to a place that nobody named.
                 answer = http.get(url, timeout=self._timeout, allow_redirects=False, stream=True)
                 body: bytes = answer.raw.read(limit + 1, decode_content=True)
-            except (requests.exceptions.RequestException, OSError) as error:
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                # ValueError: requests reads where an answer redirects to, though it is not followed.
                 raise errors.ServiceUnavailable(f"{url} does not answer: {type(error).__name__}") from error
         if answer.status_code != 200:
             raise errors.ServiceUnavailable(f"{url} answers HTTP {answer.status_code}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -55,6 +56,8 @@ def der(request: x509.CertificateSigningRequest) -> bytes:
 def same_key(request: x509.CertificateSigningRequest, certificate: x509.Certificate) -> bool:
     """Whether a certificate is for the key of a request."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return request.public_key().public_bytes(
-        serialization.Encoding.DER, form
-    ) == certificate.public_key().public_bytes(serialization.Encoding.DER, form)
+    try:
+        certified = certificate.public_key().public_bytes(serialization.Encoding.DER, form)
+    except (ValueError, UnsupportedAlgorithm):
+        return False  # a key of a kind or form that nobody knows; ours is known
+    return request.public_key().public_bytes(serialization.Encoding.DER, form) == certified

@@ -86,6 +86,9 @@ def validate(
         return list(policy.build_client_verifier().verify(leaf, list(chain[1:])).chain)
     except verification.VerificationError as error:
         raise errors.InvalidCertificate(_explain(cloud_name, leaf, now, error)) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        # Names, times and extensions are parsed only when they are looked at.
+        raise errors.InvalidCertificate(f"a certificate of {cloud_name} is malformed") from error
 
 
 def _evidence(cloud_name: str) -> verification.ExtensionPolicy:
@@ -99,11 +102,7 @@ def _evidence(cloud_name: str) -> verification.ExtensionPolicy:
 
     def use(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUsage) -> None:
         # 4.2.1.3. A key that may sign certificates or agree on keys is not an evidence key.
-        if (
-            not (usage.digital_signature and usage.content_commitment)
-            or usage.key_cert_sign
-            or usage.crl_sign
-        ):
+        if not (usage.digital_signature and usage.content_commitment) or usage.key_cert_sign or usage.crl_sign:
             raise ValueError("use")
 
     def extended(_: verification.Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
@@ -112,9 +111,7 @@ def _evidence(cloud_name: str) -> verification.ExtensionPolicy:
         if usage is not None and not allowed & set(usage):
             raise ValueError("use")
 
-    def not_a_ca(
-        _: verification.Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None
-    ) -> None:
+    def not_a_ca(_: verification.Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
         # 4.2.1.9.
         if constraints is not None and constraints.ca:
             raise ValueError("ca")
@@ -154,9 +151,7 @@ def _explain(cloud_name: str, leaf: x509.Certificate, now: datetime, error: Exce
     if "ValueError: name" in said:
         return f"{serial} is not for {cloud_name}: its only alternative name must be that DNS name"
     if "ValueError: use" in said:
-        return (
-            f"{serial} is not for evidence: it must allow digitalSignature and contentCommitment, and no more"
-        )
+        return f"{serial} is not for evidence: it must allow digitalSignature and contentCommitment, and no more"
     if "ValueError: ca" in said:
         return f"{serial} is a CA's own, not a cloud's"
     return f"{serial} does not lead to a CA of the agreement with {cloud_name}: {said.splitlines()[0][:200]}"

@@ -83,7 +83,7 @@ class Gateway:
             raise errors.MalformedMessage("a message needs a Content-Length", code="length-required") from error
         if not 0 < length <= self._max_document:
             raise errors.MalformedMessage(
-                f"a document of {length} bytes; at most {self._max_document} are read", code="document-too-large"
+                f"a document has 1 to {self._max_document} bytes", code="document-too-large"
             )
         document: bytes = environ["wsgi.input"].read(length)
         if len(document) != length:

@@ -104,6 +104,9 @@ class PeerClient:
                 ) from error
             except requests.RequestException as error:
                 raise errors.PeerUnreachable(f"{url} does not answer: {error}") from error
+            except ValueError as error:
+                # requests reads where an answer redirects to, though it is not followed.
+                raise errors.MalformedMessage(f"the answer of {url} is not HTTP that can be read") from error
         return _interpret(url, response.status_code, body)
 
 

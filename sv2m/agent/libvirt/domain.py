@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from sv2m.errors import HypervisorError
+
 #: Device elements that hold no state a guest could miss: backends and the emulator's own path.
 _STATELESS = frozenset({"emulator", "graphics", "audio", "console", "disk", "interface"})
 #: Devices whose state QEMU carries and that SV2M has seen move.
@@ -110,8 +112,17 @@ class DomainFacts:
 
 
 def facts(xml: str) -> DomainFacts:
-    """Read the XML of this host's own libvirt (``MIGRATABLE|SECURE``, or of a save image)."""
-    root = ET.fromstring(xml)  # noqa: S314 - this host's own libvirt wrote it
+    """Read the XML of this host's own libvirt (``MIGRATABLE|SECURE``, or of a save image).
+
+    :raises HypervisorError: this is no domain's XML.
+    """
+    try:
+        return _facts(ET.fromstring(xml))  # noqa: S314 - this host's own libvirt wrote it
+    except (ET.ParseError, ValueError, KeyError, OverflowError) as error:
+        raise HypervisorError(f"the domain's XML cannot be read: {type(error).__name__}") from error
+
+
+def _facts(root: ET.Element) -> DomainFacts:
     refusals: list[str] = []
     disks = tuple(_disks(root, refusals))
     nics = tuple(_nics(root, refusals))
@@ -145,9 +156,16 @@ def facts(xml: str) -> DomainFacts:
 
 
 def aliases(xml: str) -> dict[str, str]:
-    """Target of each disk -> libvirt's alias, under which QEMU knows it. Only the XML as it runs has them."""
+    """Target of each disk -> libvirt's alias, under which QEMU knows it. Only the XML as it runs has them.
+
+    :raises HypervisorError: this is no domain's XML.
+    """
     found = {}
-    for disk in ET.fromstring(xml).findall("devices/disk"):  # noqa: S314 - as above
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 - as above
+    except (ET.ParseError, ValueError) as error:
+        raise HypervisorError(f"the domain's XML cannot be read: {type(error).__name__}") from error
+    for disk in root.findall("devices/disk"):
         target, alias = disk.find("target"), disk.find("alias")
         if target is not None and alias is not None:
             found[target.get("dev", "")] = alias.get("name", "")

@@ -13,16 +13,17 @@ from sv2m import errors
 #: A message that quotes a value stops here: values may be long.
 _LONGEST = 300
 
-UUID = {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"}
+# \Z, not $: what $ lets pass may have a line end behind it.
+UUID = {"type": "string", "pattern": r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"}
 #: A server's id may be written without hyphens nowhere in Nova; a project's may.
-PROJECT = {"type": "string", "pattern": "^[0-9a-zA-Z_-]{1,64}$"}
+PROJECT = {"type": "string", "pattern": r"^[0-9a-zA-Z_-]{1,64}\Z"}
 #: What evidence certificates and agreements call a cloud: a DNS-like name.
 CLOUD_NAME = {
     "type": "string",
     "maxLength": 253,
-    "pattern": r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+    "pattern": r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z",
 }
-LIMIT = {"type": "string", "pattern": "^[0-9]{1,6}$"}
+LIMIT = {"type": "string", "pattern": r"^[0-9]{1,6}\Z"}
 
 
 def validate(value: Any, schema: Mapping[str, Any], what: str) -> None:

@@ -12,7 +12,7 @@ _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 _CHANGEABLE: dict[str, Any] = {
     # Nothing but https: the control channel's confidentiality is TLS's.
-    "url": {"type": "string", "maxLength": 1024, "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?$"},
+    "url": {"type": "string", "maxLength": 1024, "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?\Z"},
     "ca_pem": _PEM,
     "tls_ca_pem": {"anyOf": [_PEM, {"const": ""}]},
     "direction": {"enum": ["outgoing", "incoming", "both"]},
