@@ -22,6 +22,8 @@ from sv2m.clients.keystone import Keystone
 
 #: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
 MICROVERSION = "2.87"
+#: Metadata of a placeholder that is none any more: A's server has arrived in it.
+ARRIVED_KEY = "sv2m_arrived"
 _POLL = 0.25
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 
@@ -150,13 +152,30 @@ class Nova:
             )
             return str(made.id)
 
-    def find_placeholders(self, migration_id: str) -> list[str]:
-        """Ids of servers that :meth:`create_placeholder` made for this migration, in whatever project."""
+    def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of servers that :meth:`create_placeholder` made in a project for this migration, and that wait yet."""
+        return [one.id for one in self._marked(migration_id, project_id) if ARRIVED_KEY not in one.metadata]
+
+    def mark_arrived(self, server_id: str, migration_id: str) -> None:
+        """The server is nobody's placeholder any more: no undoing of its migration may ever find it."""
+        with translated("Nova", f"mark server {server_id} as arrived"):
+            self._client().servers.set_meta(server_id, {ARRIVED_KEY: migration_id})
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of servers that :meth:`mark_arrived` marked for this migration."""
+        return [one.id for one in self._marked(migration_id, project_id) if ARRIVED_KEY in one.metadata]
+
+    def _marked(self, migration_id: str, project_id: str) -> list[Any]:
         wanted = {"all_tenants": 1, "tags": _tag(migration_id)}
-        with translated("Nova", f"find placeholder servers of migration {migration_id}"):
+        with translated("Nova", f"find the servers of migration {migration_id}"):
             found = self._client().servers.list(search_opts=wanted)
-        # The answer decides what is deleted, so the mark is looked at and not only asked for.
-        return [str(one.id) for one in found if one.metadata.get(MIGRATION_KEY) == migration_id]
+        # The answer decides into what a guest is restored and what is deleted. So the mark is looked at and not only
+        # asked for; and anybody can put it on a server, but nobody on one in a project that is not his.
+        return [
+            one
+            for one in found
+            if one.metadata.get(MIGRATION_KEY) == migration_id and one.tenant_id == project_id
+        ]
 
     def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
         """Wait until the server has one of ``statuses`` and Nova does nothing more with it.

@@ -98,12 +98,16 @@ def resume(work: Work) -> None:
         services.edm.check_restored(work.context, host, work.id, server_id)
     except errors.HypervisorError as error:
         # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
+        work.remember(lost=True)
         signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
         work.commit((SENT, signed), **failure(error))
         return
     # Nova must call it ACTIVE before it runs, or its periodic task stops what it believes suspended.
     services.servers.reset_active(server_id)
     services.edm.resume(work.context, host, work.id, server_id)
+    # Before A may delete its own: from here on nothing takes this one for a leftover, not even an engine whose database
+    # was restored from a time at which it was one.
+    services.servers.mark_arrived(server_id, work.id)
     services.servers.unlock(server_id)
     work.commit((SENT, work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))))
 

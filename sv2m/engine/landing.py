@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from sv2m import errors, protocol
+from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def _unwrap(work: Work, envelope: protocol.Envelope) -> None:
 def _make_server(work: Work) -> None:
     services, needs, state = work.services, work.row.needs, work.state
     # Found again after a kill between Nova's answer and our row: at most one is ever made.
-    found = services.servers.find_placeholders(work.id)
+    found = services.servers.find_placeholders(work.id, work.row.project_id)
     if found:
         work.remember(server_id=found[0])
         work.note(server_id=found[0])
@@ -161,9 +162,23 @@ def remove_place(work: Work) -> None:
     """Remove all of it: agent's files, server, volume, port, image, keys, hold. May be repeated."""
     services, state = work.services, work.state
     timeout = services.conf.engine.landing_timeout
+    servers = services.servers.find_placeholders(work.id, work.row.project_id)
+    arrived = services.servers.find_arrived(work.id, work.row.project_id)
+    if arrived and not state.get("lost"):
+        # Our row is older than the truth: this database was restored from a backup, and perhaps somebody plays the
+        # migration's messages to us again. The server has arrived, A has deleted its own.
+        LOG.error("Migration %s: server %s has arrived and runs here; it stays as it is", work.id, arrived[0])
+        work.note(
+            error_code="arrived-before",
+            error_message=f"server {arrived[0]} of this migration has arrived and runs here; nothing of it was removed",
+            error_remedy="Nothing, if this cloud's database was restored from a backup: the server is the right one.",
+        )
+        services.lmm.release(work.context, work.id)
+        destroy_session_keys(work)
+        return
     if work.row.host and state.get("server_id"):
         services.edm.abort(work.context, work.row.host, work.id)
-    for server_id in services.servers.find_placeholders(work.id):
+    for server_id in (*servers, *arrived):
         services.servers.delete(server_id, timeout)
     services.km.remove_imported(work.context, work.id, work.row.project_id)
     services.volumes.delete_blank_image(work.id)
@@ -176,4 +191,5 @@ def destroy_session_keys(work: Work) -> None:
     """VMK, ekB's private half and the transit copies of EIKs: their time is over."""
     state = work.state
     refs = [state.get("vmk_ref"), state.get("ekb_ref"), *state.get("eik_refs", [])]
-    work.services.km.destroy(work.context, [ref for ref in refs if ref])
+    if state.get("held"):
+        destroy_keys(work, [ref for ref in refs if ref])

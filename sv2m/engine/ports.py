@@ -61,8 +61,16 @@ class Servers(Protocol):
         """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
         ...
 
-    def find_placeholders(self, migration_id: str) -> list[str]:
-        """Ids of servers that :meth:`create_placeholder` made for this migration."""
+    def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of servers that :meth:`create_placeholder` made in this project for this migration, not yet arrived."""
+        ...
+
+    def mark_arrived(self, server_id: str, migration_id: str) -> None:
+        """From now on it is an ordinary server, and no placeholder."""
+        ...
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of servers that :meth:`mark_arrived` marked for this migration."""
         ...
 
     def delete(self, server_id: str, timeout: float) -> None:

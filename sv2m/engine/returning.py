@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from sv2m import errors, protocol
 from sv2m.db import messages
+from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ def restore(work: Work) -> None:
             services.servers.unpause(server["id"])
             services.servers.wait_for(server["id"], {"ACTIVE"}, services.conf.engine.landing_timeout)
         services.servers.unlock(server["id"])
-    if "vmk_ref" in state:
-        services.km.destroy(work.context, [state["vmk_ref"]])
+    if "TokenBA2" in work.documents:
+        destroy_keys(work, [state["vmk_ref"]] if "vmk_ref" in state else [])
     revoke_access(work)
 
 

@@ -13,6 +13,7 @@ from sv2m.db import engine as database
 from sv2m.db import messages, migrations
 from sv2m.engine import describing, sealing
 from sv2m.engine.asking import ask
+from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ def remove(work: Work) -> None:
     for volume in state["volumes"]:
         # Cinder deletes the volume's EIK from Barbican before its data.
         services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
-    services.km.destroy(work.context, [state["vmk_ref"], *state.get("eik_refs", [])])
+    destroy_keys(work, [state["vmk_ref"], *state.get("eik_refs", [])])
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     work.commit((SENT, signed), status="completed")
 

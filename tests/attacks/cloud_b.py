@@ -109,7 +109,7 @@ class CloudB(Destination):
         before = self.phase
         try:
             answer = self.post(document)
-        except (errors.PeerError, errors.PolicyError, errors.LocalError) as error:
+        except errors.SV2MError as error:
             assert self.phase in (before, "undoing", "undone")
             return error
         raise AssertionError(f"B took it, and answered {answer!r:.200}")

@@ -29,11 +29,14 @@ def certified(name: str) -> Certified:
     return otherwise(name)
 
 
-def otherwise(name: str, *, ca: Certified | None = None, **wrong: Any) -> Certified:
-    """A certificate of this name that is otherwise than it should be; see :meth:`Certified.certify`."""
+def otherwise(name: str, *, ca: Certified | None = None, is_ca: bool = False, **wrong: Any) -> Certified:
+    """A certificate of this name that is otherwise than it should be; see :meth:`Certified.certify`.
+
+    :param ca: who gave it out; :param is_ca: it says of itself that it is a CA's.
+    """
     now = datetime.now(UTC)
     lifetime = {"begins": now - timedelta(days=10), "ends": now + timedelta(days=90)}
-    return (ca or authority()).certify(name, **{**lifetime, **wrong})
+    return (ca or authority()).certify(name, ca=is_ca, **{**lifetime, **wrong})
 
 
 def identity(name: str, of: Certified | None = None) -> Identity:

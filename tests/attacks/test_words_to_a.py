@@ -73,7 +73,7 @@ def test_an_answer_before_the_commit_is_not_bs(a: CloudA, kind: str, change: str
 def test_answers_after_the_commit_are_not_bs(a: CloudA) -> None:
     """All of them, one after the other: A stays as it is, until the true one comes."""
     changes = list(CHANGES.values())
-    a.in_the_middle("Release", lambda document: changes.pop()(document), times=len(changes))
+    a.in_the_middle("Release", lambda document: changes.pop()(document), times=len(changes))  # noqa: PLW0108 - another one each time
     row = a.run()
     assert (row.phase, row.status) == ("closed", "completed")
     assert not changes

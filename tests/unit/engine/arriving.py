@@ -38,12 +38,22 @@ class Nova:
 
     def create_placeholder(self, **asked: Any) -> str:
         server_id = str(uuid.uuid4())
-        plain = {"id": server_id, "status": "ACTIVE", "locked": False, "task_state": None}
+        plain = {"id": server_id, "status": "ACTIVE", "locked": False, "arrived": False, "task_state": None}
         self.servers[server_id] = {**plain, "host": asked["host"], "asked": asked}
         return server_id
 
-    def find_placeholders(self, migration_id: str) -> list[str]:
-        return [one["id"] for one in self.servers.values() if one["asked"]["migration_id"] == migration_id]
+    def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
+        return [one["id"] for one in self._marked(migration_id, project_id) if not one["arrived"]]
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        return [one["id"] for one in self._marked(migration_id, project_id) if one["arrived"]]
+
+    def mark_arrived(self, server_id: str, migration_id: str) -> None:
+        self.get(server_id)["arrived"] = True
+
+    def _marked(self, migration_id: str, project_id: str) -> list[dict[str, Any]]:
+        mark = {"migration_id": migration_id, "project_id": project_id}
+        return [one for one in self.servers.values() if mark.items() <= one["asked"].items()]
 
     def get(self, server_id: str) -> dict[str, Any]:
         if server_id not in self.servers:

@@ -122,6 +122,9 @@ class Km:
             self.stored.pop(ref, None)
         return {"left": []}
 
+    def forget(self, context: Any, migration_id: str) -> dict[str, Any]:
+        return self.destroy(context, [ref for ref in self.stored if ref.endswith(migration_id)])
+
     def import_volume(self, context: Any, migration_id: str, **wanted: Any) -> dict[str, Any]:
         self.volumes.setdefault(migration_id, f"volume-{migration_id}")
         return {"volume_id": self.volumes[migration_id]}

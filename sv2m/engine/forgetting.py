@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a migration's keys, on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sv2m import errors
+from sv2m.engine.work import Work
+
+
+def destroy_keys(work: Work, refs: Collection[str]) -> None:
+    """Delete the keys of a migration: those that the row knows, and those of which a killed engine did not write down.
+
+    A that signs "removed" and B that signs nothing more both rely on it that nothing is left; the step is repeated.
+
+    :raises KeyManagerError: at least one could not be deleted.
+    """
+    left = set(work.services.km.destroy(work.context, list(refs))["left"])
+    left.update(work.services.km.forget(work.context, work.id)["left"])
+    if left:
+        raise errors.KeyManagerError(f"{len(left)} keys could not be deleted, among them {min(left)}")
