@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``openstack secure migration evidence save``."""
+"""``openstack secure migration evidence save`` and ``verify``."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from osc_lib import exceptions
 from osc_lib.command import command
 
+from sv2m import errors
 from sv2m.cli.client import client_of
 from sv2m.cli.faults import shown
+from sv2m.evidence import judge, timestamps
+from sv2m.evidence.folder import Folder
+from sv2m.evidence.verifier import verify
 
 
 class SaveEvidence(command.Command):
@@ -39,3 +45,62 @@ class SaveEvidence(command.Command):
             saved = Path(parsed_args.file or f"evidence-{parsed_args.migration}.zip")
             saved.write_bytes(content)
         self.app.stdout.write(f"{saved}\n")
+
+
+class VerifyEvidence(command.Lister):
+    """Check saved evidence, of one side or of both, against root certificates alone; no cloud is asked
+
+    The exit status is 1 when anything is off, or a cloud has contradicted itself.
+    """
+
+    auth_required = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("folder", metavar="<folder>", nargs="+", help="Folder or zip file that was saved")
+        parser.add_argument(
+            "--ca",
+            metavar="<file>",
+            action="append",
+            required=True,
+            help="PEM file with root certificates that vouch for the clouds, from a source that you trust and not "
+            "from the folder (repeat option for several)",
+        )
+        parser.add_argument(
+            "--tsa-ca",
+            metavar="<file>",
+            action="append",
+            help="PEM file with root certificates that vouch for the timestamp authority (default: those of --ca)",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], list[Sequence[str]]]:
+        """Run it."""
+        try:
+            roots = [one for file in parsed_args.ca for one in timestamps.anchors(_read(file))]
+            tsa = [one for file in parsed_args.tsa_ca or () for one in timestamps.anchors(_read(file))] or None
+            cases = [verify(Folder.read(Path(folder)), roots, tsa) for folder in parsed_args.folder]
+        except errors.SV2MError as error:
+            raise exceptions.CommandError(f"{error} ({error.code})") from error
+        found: list[Sequence[str]] = [
+            (case.folder.name, one.subject, one.result, one.text) for case in cases for one in case.report.findings
+        ]
+        found += [(fact.cloud, fact.document, "proved", fact.text) for fact in judge.facts(cases)]
+        found += [(fact.cloud, fact.document, "OWES", fact.text) for fact in judge.owing(cases)]
+        convicted = judge.contradictions(cases)
+        found += [(one.cloud, one.code, "CONVICTED", one.text) for one in convicted]
+        self._off = bool(convicted) or not all(case.report.good for case in cases)
+        return ("Where", "What", "Result", "Finding"), found
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Print the table, then tell by the exit status."""
+        super().run(parsed_args)
+        return int(self._off)
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise exceptions.CommandError(f"{file} cannot be read: {error}") from error

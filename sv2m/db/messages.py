@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.db import audit
-from sv2m.db.models import Message
+from sv2m.db.engine import written
+from sv2m.db.models import Message, MessagePart
 
 SENT = "sent"
 RECEIVED = "received"
@@ -59,6 +60,16 @@ def record(  # noqa: PLR0917 - the order is that of the columns
         text = f"migration {migration_id} has another {kind} already"
         raise errors.ReplayedMessage(text) if direction == RECEIVED else errors.PhaseConflict(text)
     return kept
+
+
+def remove(session: Session, migration_id: str) -> int:
+    """Purge every document of a migration.
+
+    :returns: how many there were.
+    """
+    ids = sa.select(Message.id).where(Message.migration_id == migration_id).scalar_subquery()
+    written(session, sa.delete(MessagePart).where(MessagePart.message_id.in_(ids)))
+    return written(session, sa.delete(Message).where(Message.migration_id == migration_id))
 
 
 def find(session: Session, migration_id: str, kind: str) -> Message | None:

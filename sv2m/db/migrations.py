@@ -134,6 +134,12 @@ def list_unfinished(session: Session, role: str | None = None) -> Sequence[Migra
     return session.scalars(query.order_by(Migration.created_at, Migration.id)).all()
 
 
+def list_ended(session: Session, before: datetime) -> Sequence[Migration]:
+    """Every migration that ended before a time, oldest first."""
+    query = sa.select(Migration).where(Migration.status != "running", Migration.finished_at < before)
+    return session.scalars(query.order_by(Migration.finished_at, Migration.id)).all()
+
+
 def advance(
     session: Session,
     migration_id: str,

@@ -110,3 +110,11 @@ def pending(session: Session, limit: int) -> Sequence[Timestamp]:
     """What has no timestamp yet, the longest due first."""
     query = sa.select(Timestamp).where(Timestamp.response.is_(None))
     return session.scalars(query.order_by(Timestamp.due_at, Timestamp.id).limit(limit)).all()
+
+
+def remove(session: Session, migration_id: str) -> int:
+    """Purge every timestamp of a migration.
+
+    :returns: how many there were.
+    """
+    return written(session, sa.delete(Timestamp).where(Timestamp.migration_id == migration_id))

@@ -147,6 +147,8 @@ class Work:
     def peer_chain(self) -> tuple[bytes, ...]:
         """The peer's certificate chain, from the message that brought it."""
         kind = "Offer" if self.row.role == "destination" else "TokenBA1"
+        if kind not in self.documents:
+            raise errors.UnexpectedMessage(f"nothing more is taken in migration {self.id}: its evidence was purged")
         return tuple(protocol.claimed_party(self.documents[kind]).chain)
 
     @property

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "wsgi": {"*"},
     "nova": set(),
     "sdk": set(),
-    "cli": {"sdk", "evidence"},
+    "cli": {"errors", "sdk", "evidence"},
     "dashboard": {"sdk"},
 }
 #: Third-party packages that only these rooms may touch.

@@ -174,6 +174,7 @@ def test_every_command_is_registered() -> None:
         "show",
         "abort",
         "evidence save",
+        "evidence verify",
         "peer create",
         "peer list",
         "peer show",
