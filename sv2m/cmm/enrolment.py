@@ -85,7 +85,10 @@ class Enrolment:
         """
         try:
             given = x509.load_pem_x509_certificates(chain_pem.encode())
-        except (ValueError, x509.InvalidVersion) as error:
+            # Names are parsed only when they are looked at; a name of a wrong type is a TypeError.
+            for one in given:
+                _ = one.subject, one.issuer
+        except (ValueError, TypeError, x509.InvalidVersion) as error:
             raise errors.LocalError(
                 "the file holds no certificate in PEM", code="invalid-certificate"
             ) from error

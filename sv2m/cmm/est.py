@@ -112,8 +112,12 @@ class EstClient:
 def _certificates(operation: str, body: bytes) -> list[Certificate]:
     """RFC 7030, 4.1.3 and 4.2.3: base64 of a certs-only PKCS#7 message."""
     try:
-        return pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
-    except (ValueError, binascii.Error, UnsupportedAlgorithm, InvalidVersion) as error:
+        certificates = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+        # Names are parsed only when they are looked at; a name of a wrong type is a TypeError.
+        for one in certificates:
+            _ = one.subject, one.issuer
+    except (ValueError, TypeError, binascii.Error, UnsupportedAlgorithm, InvalidVersion) as error:
         raise errors.HostError(
             f"the EST server's answer to {operation} is not a certs-only PKCS#7 message in base64"
         ) from error
+    return certificates

@@ -86,8 +86,8 @@ def validate(
         return list(policy.build_client_verifier().verify(leaf, list(chain[1:])).chain)
     except verification.VerificationError as error:
         raise errors.InvalidCertificate(_explain(cloud_name, leaf, now, error)) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        # Names, times and extensions are parsed only when they are looked at.
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Names, times and extensions are parsed only when they are looked at; a name of a wrong type is a TypeError.
         raise errors.InvalidCertificate(f"a certificate of {cloud_name} is malformed") from error
 
 

@@ -12,6 +12,7 @@ from sv2m import errors
 
 #: By how much the CA's clock may be ahead of ours.
 _CLOCK_SKEW = timedelta(minutes=5)
+_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
 def check_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
@@ -21,8 +22,8 @@ def check_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate, no
     """
     try:
         _check_fields(crl, issuer, now)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        # Names, times and extensions are parsed only when they are looked at.
+    except (*_MALFORMED, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        # Names, times and extensions are parsed only when they are looked at; a name of a wrong type is a TypeError.
         raise errors.HostError("it is malformed") from error
 
 

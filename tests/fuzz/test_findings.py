@@ -44,6 +44,7 @@ _BROKEN_LEAVES = {
     "version": _leaf(_VERSION, b"\xa0\x03\x02\x01\x12"),
     "kind of key": _leaf(_CURVE, b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x09"),
     "point that is none": _leaf(b"\x03\x62\x00\x04", b"\x03\x62\x00\x07"),
+    "name of a wrong type": _leaf(b"\x0c\x0ccloud-a.sv2m", b"\x03\x0ccloud-a.sv2m"),
     "name that is none": _leaf(b"\x0c\x0ccloud-a.sv2m", b"\x0c\x0cclou\xff-a.sv2m"),
 }
 
@@ -68,8 +69,12 @@ def test_a_certificate_with_an_unknown_key_is_not_ours() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b"\x02\x01\x01\x30", b"\x02\x01\x07\x30"), (b"\x0c\x06middle", b"\x0c\x06mid\xffle")],
-    ids=["version", "name that is none"],
+    [
+        (b"\x02\x01\x01\x30", b"\x02\x01\x07\x30"),
+        (b"\x0c\x06middle", b"\x0c\x06mid\xffle"),
+        (b"\x0c\x06middle", b"\x03\x06middle"),
+    ],
+    ids=["version", "name that is none", "name of a wrong type"],
 )
 def test_a_malformed_revocation_list_is_no_list(old: bytes, new: bytes) -> None:
     der = authority.crl("middle", 1002)
