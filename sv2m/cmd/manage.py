@@ -3,7 +3,7 @@
 
 ``db sync`` brings the schema up to date, ``db version`` says what it is; ``certificate`` deals with this
 cloud's evidence certificate (:mod:`sv2m.cmm.commands`); ``audit`` and ``evidence`` deal with what proves its
-migrations (:mod:`sv2m.cmd.evidence`).
+migrations (:mod:`sv2m.api.evidence_commands`).
 
 Every sub-command is an argparse parser whose ``func`` default is called with the configuration; what it
 returns is the exit status (None: 0).
@@ -19,7 +19,8 @@ from oslo_log import log
 
 from sv2m import conf as sv2m_conf
 from sv2m import errors
-from sv2m.cmd import evidence, program
+from sv2m.api import evidence_commands
+from sv2m.cmd import program
 from sv2m.cmd.certificates import enrolment
 from sv2m.cmm import commands
 from sv2m.db import engine, sync
@@ -46,7 +47,7 @@ def _add_parsers(subparsers: Any) -> None:
     database.add_parser("sync", help="Bring it up to date.").set_defaults(func=db_sync)
     database.add_parser("version", help="Say which it is.").set_defaults(func=db_version)
     commands.add_parsers(subparsers, enrolment)
-    evidence.add_parsers(subparsers)
+    evidence_commands.add_parsers(subparsers)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ def decide(work: Work) -> None:
     """``authenticated``: A has proved itself. May it, is this new, and is there room? Hold it, then say accepted."""
     services, offer = work.services, work.machine.message(protocol.Offer)
     needs = work.row.needs
+    work.keep_trust()
     try:
         allowed = services.azm.may_accept(work.context, work.row.peer, needs)
         if not work.state.get("entered"):

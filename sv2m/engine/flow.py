@@ -47,7 +47,7 @@ SOURCE: Mapping[str, Step] = {
 }
 
 DESTINATION: Mapping[str, Step] = {
-    "authenticated": Step(destination.decide, "AZM, LMM, KM, MAM"),
+    "authenticated": Step(destination.decide, "CMM, AZM, LMM, KM, MAM"),
     "landing": Step(destination.land, "KM, Cinder, Neutron, LMM, Nova, EDM"),
     "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM"),
     "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False),

@@ -75,14 +75,9 @@ def authenticate(work: Work) -> None:
     work.machine.receive(received, datetime.now(UTC))
     nonce = base64.b64decode(work.services.mam.nonce(work.context)["nonce_b64"])
     signed = work.sign(work.machine.local(protocol.TokenDue(nonce, datetime.now(UTC))))
+    # Before the phase moves on: a kill in between would leave a migration without them.
+    work.keep_trust()
     work.commit((RECEIVED, received), (SENT, signed))
-    lists = work.services.cmm.revocation_lists(work.context)["crls_b64"]
-    work.keep_evidence(
-        {
-            "ca": (RECEIVED, work.peer.ca_pem.encode()),
-            "crl": (RECEIVED, b"".join(base64.b64decode(part) for part in lists)),
-        }
-    )
 
 
 def hear_decision(work: Work) -> None:

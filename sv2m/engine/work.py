@@ -112,6 +112,22 @@ class Work:
             for kind, (direction, document) in documents.items():
                 messages.record(session, self.id, kind, direction, document, b"")
 
+    def keep_trust(self) -> None:
+        """Keep what the peer's certificate was judged by: the agreement's CA, and the revocation lists of this time.
+
+        Once: a step that is done again finds newer lists, and those are not the ones that it was judged by.
+        """
+        with database.session() as session:
+            if messages.find(session, self.id, "crl") is not None:
+                return
+        lists = self.services.cmm.revocation_lists(self.context)["crls_b64"]
+        self.keep_evidence(
+            {
+                "ca": (messages.RECEIVED, self.peer.ca_pem.encode()),
+                "crl": (messages.RECEIVED, b"".join(base64.b64decode(part) for part in lists)),
+            }
+        )
+
     def progress(self, done: int, total: int) -> None:
         """Tell the operator how far the data has come."""
         with database.session() as session:

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder's own text, followed to the letter with xmlsec1 and openssl; and the command that does the same."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+
+from sv2m.api import evidence
+from sv2m.cli.evidence import VerifyEvidence
+from sv2m.db import engine, migrations, timestamps
+from sv2m.engine import retention
+from sv2m.engine.stamping import Stamper
+from tests.unit.evidence.court import STAMPED, Court, kept, unpacked
+
+NEEDED = pytest.mark.skipif(
+    not (shutil.which("xmlsec1") and shutil.which("openssl")), reason="xmlsec1 and openssl are needed"
+)
+#: Programs that the text may use: the two, and what every shell has.
+ALLOWED = {"xmlsec1", "openssl", "cat", "cut", "grep", "for", "while", "before"}
+
+
+@pytest.fixture
+def folder(court: Court, tmp_path: Path) -> Iterator[Path]:
+    """Everything that there can be: stamped messages and log, stamped as a whole, and stamped as a whole again."""
+    path = tmp_path / "db.sqlite"
+    shutil.copy(court._empty, path)
+    engine.use(sa.create_engine(f"sqlite:///{path}"))
+    migration_id = court.store(court.pair().run().b)
+    stamper = Stamper(court.tsa, STAMPED, 1)
+    stamper.look()
+    with engine.session() as session:
+        row = migrations.get(session, migration_id)
+    for _ in range(2):
+        retention.restamp(row, evidence.files(kept(migration_id, "cloud-b.sv2m")), court.tsa, "sv2m-manage:root")
+        stamper.look()
+    saved = tmp_path / "saved"
+    for name, data in unpacked(evidence.archive(kept(migration_id, "cloud-b.sv2m")), "").files.items():
+        (saved / name).parent.mkdir(parents=True, exist_ok=True)
+        (saved / name).write_bytes(data)
+    with engine.session() as session:
+        assert timestamps.pending(session, 10) == []
+    engine.current().dispose()
+    engine.use(None)
+    yield saved
+
+
+def told(folder: Path) -> list[str]:
+    """The commands of the text: what is indented by four, with continued lines put together."""
+    lines = re.sub(r"\\\n\s*", "", (folder / "README.txt").read_text()).splitlines()
+    return [line.strip() for line in lines if line.startswith("    ")]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def failing(folder: Path) -> list[str]:
+    return [command for command in told(folder) if run(command, folder).returncode != 0]
+
+
+@NEEDED
+def test_the_text_is_followed_to_the_letter(folder: Path) -> None:
+    commands = told(folder)
+    assert {re.split(r"[ =]", command)[0] for command in commands} <= ALLOWED
+    count = {word: sum(word in command for command in commands) for word in ("xmlsec1", "openssl ts", "openssl verify")}
+    # Ten messages and the manifest; five messages, the log after each of its ends, two archives; two clouds.
+    assert count == {"xmlsec1": 11, "openssl ts": 5 + 3 + 2, "openssl verify": 2}
+    for command in commands:
+        done = run(command, folder)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if "openssl ts" in command:
+            assert "Verification: OK" in done.stdout + done.stderr
+        if command.startswith(("before=", "while ")):
+            assert done.stdout == "", "nothing is printed where all is whole"
+
+
+@NEEDED
+@pytest.mark.parametrize(
+    ("begins", "found_by"),
+    [
+        ("messages/09-", "xmlsec1"),
+        ("messages/10-", "openssl ts"),
+        ("timestamps/09-", "openssl ts"),
+        ("timestamps/archive-1.sha512", "openssl ts"),
+        ("timestamps/11-", "while read"),
+        ("audit/000001-", "before="),
+        ("audit/000001-", "while read"),
+        ("certificates/source.pem", "openssl verify"),
+        ("manifest.xml", "xmlsec1"),
+    ],
+)
+def test_a_changed_file_is_found_by_hand(folder: Path, begins: str, found_by: str) -> None:
+    (path,) = [one for one in folder.rglob("*") if one.relative_to(folder).as_posix().startswith(begins)]
+    data = bytearray(path.read_bytes())
+    # In the manifest a digest: its middle is the certificate, which the reader does not take from there.
+    data[data.rfind(b"</ds:DigestValue>") - 9 if begins == "manifest.xml" else len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    assert any(found_by in command for command in failing(folder))
+
+
+class _App(SimpleNamespace):
+    """As much of the openstack command as a command needs."""
+
+
+def verify(folder: Path, *more: str) -> tuple[int, str]:
+    """As the openstack command runs it, in this process."""
+    import io
+
+    out = io.StringIO()
+    command = VerifyEvidence(_App(stdout=out, options=SimpleNamespace(), api_version={}, LOG=None), None)
+    parsed = command.get_parser("verify").parse_args([str(folder), "-f", "csv", *more])
+    return command.run(parsed), out.getvalue()
+
+
+def test_the_command_finds_the_same_good(folder: Path, court: Court) -> None:
+    status, table = verify(folder, "--ca", str(court.authority.anchor))
+    assert (status, "BAD" in table) == (0, False), table
+    for name in ("09-Release.xml", "manifest.xml", "10-Receipt.tsr", "archive-2.tsr", "archive-2.sha512", "audit"):
+        assert name in table
+    assert '"proved","runs VM' in table
+
+
+def test_the_command_says_by_its_status_that_something_is_off(folder: Path, court: Court, tmp_path: Path) -> None:
+    path = folder / "messages" / "10-Receipt.xml"
+    path.write_bytes(path.read_bytes().replace(b"resumed", b"refused"))
+    status, table = verify(folder, "--ca", str(court.authority.anchor))
+    assert status == 1
+    assert '"messages/10-Receipt.xml","BAD"' in table
+    assert "proved" not in table
+    other = Court(tmp_path / "other")
+    assert verify(folder, "--ca", str(other.authority.anchor))[0] == 1
+
+
+def test_the_zip_file_is_as_good_as_the_folder(folder: Path, court: Court, tmp_path: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    assert verify(Path(packed), "--ca", str(court.authority.anchor))[0] == 0
+
+
+def test_checking_imports_nothing_of_the_server() -> None:
+    code = (
+        "import sys, sv2m.cli.evidence; "
+        "print([n for n in sys.modules if n.split('.')[:2] in "
+        "[['sv2m', r] for r in ('db', 'conf', 'engine', 'api', 'cmm', 'gateway', 'rpc')]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

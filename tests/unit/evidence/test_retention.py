@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Years later: what an operator checks, stamps again, and may remove."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from oslo_config import cfg
+
+import sv2m.conf
+from sv2m import errors
+from sv2m.api import evidence
+from sv2m.api import evidence_commands as commands
+from sv2m.db import audit, engine, ledger, messages, migrations, timestamps
+from sv2m.engine.authority import TimestampAuthority
+from sv2m.engine.stamping import Stamper
+from sv2m.evidence.verifier import verify
+from tests.unit.evidence.court import STAMPED, Court, kept, unpacked
+
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
+
+
+@pytest.fixture
+def conf(court: Court, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cfg.ConfigOpts]:
+    path = tmp_path / "db.sqlite"
+    shutil.copy(court._empty, path)
+    engine.use(sa.create_engine(f"sqlite:///{path}"))
+    made = cfg.ConfigOpts()
+    sv2m.conf.register(made)
+    made([], default_config_files=[])
+    made.set_override("cloud_name", "cloud-b.sv2m")
+    made.set_override("tsa_url", "http://tsa.test/", "evidence")
+    made.set_override("retention_days", 0, "evidence")
+    monkeypatch.setattr(TimestampAuthority, "of", lambda conf: court.tsa)
+    yield made
+    engine.current().dispose()
+    engine.use(None)
+
+
+@pytest.fixture
+def migration(court: Court, conf: cfg.ConfigOpts) -> str:
+    migration_id = court.store(court.pair().run().b)
+    Stamper(court.tsa, STAMPED, 1).look()
+    return migration_id
+
+
+def ended(days: int) -> None:
+    with engine.session() as session:
+        at = datetime.now(UTC) - timedelta(days=days)
+        session.execute(sa.text("update migrations set finished_at = :at"), {"at": at.replace(tzinfo=None)})
+
+
+def yesterday() -> str:
+    return (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%d")
+
+
+def test_a_whole_log_is_verified(migration: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.verify(None) == 0
+    assert "1 logs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tampering", "said"),
+    [
+        ("update audit_events set line = replace(line, ',', ', ') where number = 5", "form"),
+        ("update audit_events set line = replace(line, 'sent', 'Sent') where number = 5", "changed|log tells"),
+        ("delete from audit_events where number = 5", "missing"),
+        ("delete from audit_events where number = (select max(number) from audit_events)", "end are missing"),
+        ("delete from audit_events where number = 1", "beginning"),
+        ("update migrations set phase = 'undone'", "its log says"),
+        ("update message_parts set content = x'00' where message_id = 2", "not what the log tells"),
+    ],
+)
+def test_a_changed_log_is_found(migration: str, capsys: pytest.CaptureFixture[str], tampering: str, said: str) -> None:
+    with engine.session() as session:
+        session.execute(sa.text(tampering))
+    assert commands.verify(migration) == 1
+    import re
+
+    assert re.search(said, capsys.readouterr().out)
+
+
+def test_a_log_that_is_not_there_is_said(conf: cfg.ConfigOpts) -> None:
+    with pytest.raises(errors.NotFound):
+        commands.verify("nowhere")
+
+
+def test_everything_is_stamped_again_with_what_was_stamped_before(
+    court: Court, conf: cfg.ConfigOpts, migration: str
+) -> None:
+    assert commands.retimestamp(conf, None) == 0
+    assert commands.retimestamp(conf, TOMORROW) == 0
+    folder = unpacked(evidence.archive(kept(migration, "cloud-b.sv2m")), "b")
+    listing = folder.files["timestamps/archive-2.sha512"].decode()
+    for name in ("messages/09-Release.xml", "timestamps/09-Release.tsr", "timestamps/archive-1.tsr", "audit/"):
+        assert f" *{name}" in listing
+    case = verify(folder, court.roots)
+    assert case.report.bad == []
+    assert commands.verify(None) == 0
+
+
+def test_what_is_stamped_lately_is_not_stamped_again(conf: cfg.ConfigOpts, migration: str) -> None:
+    assert commands.retimestamp(conf, yesterday()) == 0
+    with engine.session() as session:
+        assert not [one for one in timestamps.list_for(session, migration) if one.listing]
+
+
+def test_evidence_that_is_off_is_not_made_to_look_better(conf: cfg.ConfigOpts, migration: str) -> None:
+    with engine.session() as session:
+        session.execute(sa.text("delete from audit_events where number = 5"))
+    assert commands.retimestamp(conf, None) == 1
+    with engine.session() as session:
+        assert not [one for one in timestamps.list_for(session, migration) if one.listing]
+
+
+def test_what_has_no_timestamp_is_shown(conf: cfg.ConfigOpts, court: Court, capsys: pytest.CaptureFixture[str]) -> None:
+    court.store(court.pair().run().b)
+    away = TimestampAuthority("http://127.0.0.1:1/", str(court.authority.anchor), None, 1)
+    Stamper(away, STAMPED, 1).look()
+    assert commands.status_of(conf) == 1
+    out = capsys.readouterr().out
+    assert "Release" in out
+    assert "does not answer" in out
+
+
+def test_purged_evidence_is_gone_and_the_ledger_is_not(
+    conf: cfg.ConfigOpts, migration: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with engine.session() as session:
+        ledger.enter(session, migration, "cloud-a.sv2m", "vm", 1)
+    ended(days=10)
+    assert commands.purge(conf, yesterday(), dry_run=True) == 0
+    assert "would be purged" in capsys.readouterr().out
+    commands.purge(conf, yesterday(), dry_run=False)
+    with engine.session() as session:
+        assert messages.list_for(session, migration) == []
+        assert timestamps.list_for(session, migration) == []
+        assert audit.list_for(session, migration)[0].line.startswith('{"action":"purged"')
+        assert ledger.last_generation(session, "cloud-a.sv2m", "vm") == 1
+        assert migrations.get(session, migration).status == "completed"
+    assert commands.verify(None) == 0
+    with pytest.raises(errors.ReplayedMessage), engine.session() as session:
+        ledger.enter(session, "other", "cloud-a.sv2m", "vm", 1)
+
+
+def test_what_the_source_may_still_ask_for_stays(
+    court: Court, conf: cfg.ConfigOpts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B has signed its Receipt, and A has not confirmed that it heard it: A's Release must find an answer."""
+    migration = court.store(court.pair().run("resume").b)
+    with engine.session() as session:
+        session.execute(sa.text("update migrations set phase = 'settled'"))
+    ended(days=10)
+    commands.purge(conf, yesterday(), dry_run=False)
+    assert "may still ask" in capsys.readouterr().out
+    with engine.session() as session:
+        assert messages.find(session, migration, "Receipt") is not None
+
+
+def test_what_is_not_old_enough_is_refused(conf: cfg.ConfigOpts, migration: str) -> None:
+    conf.set_override("retention_days", 3650, "evidence")
+    with pytest.raises(errors.LocalError, match="retention_days"):
+        commands.purge(conf, yesterday(), dry_run=False)
+
+
+def test_a_running_migration_is_never_purged(conf: cfg.ConfigOpts, migration: str) -> None:
+    with engine.session() as session:
+        session.execute(sa.text("update migrations set phase = 'closing'"))
+    ended(days=10)
+    commands.purge(conf, yesterday(), dry_run=False)
+    with engine.session() as session:
+        assert messages.list_for(session, migration)
