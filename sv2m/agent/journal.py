@@ -19,6 +19,11 @@ from oslo_log import log
 LOG = log.getLogger(__name__)
 
 
+def _private(path: str, flags: int) -> int:
+    """Nobody but the agent reads even which server goes where, whatever umask it was started under."""
+    return os.open(path, flags, 0o600)
+
+
 class Journal:
     """The agent's state directory.
 
@@ -40,7 +45,7 @@ class Journal:
         """Write a job's entry; it is on the disk when this returns."""
         path = self._path(migration_id)
         new = path.with_suffix(".new")
-        with new.open("w") as file:
+        with open(new, "w", opener=_private) as file:
             json.dump(entry, file)
             file.flush()
             os.fsync(file.fileno())
