@@ -10,6 +10,7 @@ EDM opens them and restores the VM, paused; A releases it; B resumes it and sign
 folder     what it is
 ========== ====================================================================================================
 protocol   the messages, their signatures and encryption, the state machine; no I/O at all
+evidence   checking evidence offline: certificates, timestamps, the audit log, and what it all proves
 cmm        certificate management: this cloud's certificate, and whether a peer's is good
 azm        authorization: who may migrate, and with which peer
 lmm        load monitoring: is there room, and hold it
