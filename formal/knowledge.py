@@ -178,21 +178,19 @@ def _freedom(term: t.Term) -> int:
 def _analyse(held: frozenset[t.Term], heard: tuple[t.Term, ...]) -> frozenset[t.Term]:
     """Take apart what was heard, and what was held and can be opened now; drop what can be made again."""
     elements = set(held)
+    locked = [element for element in held if isinstance(element, t.Crypt)]
     work = list(heard)
-    opened: set[t.Term] = set()
     while work:
-        term = work.pop()
-        if term in elements:
-            continue
-        if isinstance(term, t.Pair):
-            work += [term.left, term.right]
-            continue
-        elements.add(term)
+        for term in work:
+            for item in t.items(term):
+                if item not in elements:
+                    elements.add(item)
+                    if isinstance(item, t.Crypt):
+                        locked.append(item)
         now = _Composer(elements)
-        for element in list(elements):
-            if isinstance(element, t.Crypt) and element not in opened and now.can(t.decryption_key(element.key)):
-                opened.add(element)
-                work.append(element.body)
+        opened = [item for item in locked if now.can(t.decryption_key(item.key))]
+        locked = [item for item in locked if item not in opened]
+        work = [item.body for item in opened if not now.can(item.body)]
     composer = _Composer(elements)
     # Its parts are smaller than it, so that they can be made does not rest on the element itself.
     return frozenset(element for element in elements if not composer.can_by_parts(element))

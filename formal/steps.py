@@ -73,6 +73,7 @@ class Stepper:
     def __init__(self, constants: Mapping[str, t.Term]) -> None:
         self._constants = constants
         self._found: dict[tuple[int, Environment, int], tuple[Move, ...]] = {}
+        self._waiting: dict[tuple[int, Environment], tuple[tuple[s.Transition, t.Term | None], ...]] = {}
 
     def moves(self, instance: Instance, environment: Environment, knowledge: Knowledge, sets: Sets) -> tuple[Move, ...]:
         """All moves of an instance, in the order of its transitions."""
@@ -87,16 +88,27 @@ class Stepper:
     def _moves(
         self, instance: Instance, environment: Environment, knowledge: Knowledge, sets: Sets
     ) -> Iterator[Move]:
-        possible = [step for step in instance.role.transitions if self._open(step, instance, environment)]
-        for transition in possible:
-            pattern = self._pattern(transition, instance, environment)
-            answers = ({},) if pattern is None else knowledge.answers(pattern)
-            for binding in answers:
+        waiting = self._waits(instance, environment)
+        for transition, pattern in waiting:
+            for binding in ({},) if pattern is None else knowledge.answers(pattern):
                 act = _Act(instance, transition, environment, binding, self._constants, sets)
                 if act.allowed():
                     received = None if pattern is None else substitute(pattern, binding)
-                    determined = len(possible) == 1 and (pattern is None or pattern.ground)
-                    yield act.do(received, determined)
+                    yield act.do(received, len(waiting) == 1 and (pattern is None or pattern.ground))
+
+    def _waits(
+        self, instance: Instance, environment: Environment
+    ) -> tuple[tuple[s.Transition, t.Term | None], ...]:
+        """The transitions that an environment is ready for, and the form of what each waits for."""
+        key = (instance.number, environment)
+        found = self._waiting.get(key)
+        if found is None:
+            found = self._waiting[key] = tuple(
+                (transition, self._pattern(transition, instance, environment))
+                for transition in instance.role.transitions
+                if self._open(transition, instance, environment)
+            )
+        return found
 
     def _open(self, transition: s.Transition, instance: Instance, environment: Environment) -> bool:
         """Whether the guards hold that do not depend on the message."""
