@@ -195,10 +195,10 @@ class LibvirtLanding:
             except NotFound:
                 pass  # Nova has deleted the placeholder: that is what was wanted
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in (
-                    libvirt.VIR_ERR_OPERATION_INVALID,
-                    libvirt.VIR_ERR_NO_DOMAIN,
-                ):
+                code = error.get_error_code()
+                if code == libvirt.VIR_ERR_OPERATION_TIMEOUT and time.monotonic() < deadline:
+                    continue  # the restore holds the domain's job; it ends when QEMU finds its stream closed
+                if code not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
                     raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
             if self._restore is None:
                 return
