@@ -3,18 +3,30 @@
 
 from __future__ import annotations
 
-import ssl
+import logging
 import sys
 import threading
 
 from cheroot import wsgi
-from cheroot.ssl import builtin
 from oslo_config import cfg
 
-from sv2m import errors, rpc
+from sv2m import errors, protocol, rpc
 from sv2m.cmd import program
 from sv2m.engine import client as conductor
-from sv2m.gateway import app
+from sv2m.gateway import app, door
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes of bodies that are read at a time: four of the largest documents there are.
+_BODIES = 4 * protocol.MAX_DOCUMENT
+
+
+class _Server(wsgi.Server):
+    """cheroot's server, with SV2M's logging."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """What cheroot says about connections that broke: strangers' noise, which nobody should have to read."""
+        LOG.debug("%s", msg, exc_info=traceback)
 
 
 class Listener:
@@ -25,24 +37,28 @@ class Listener:
         self._server: wsgi.Server | None = None
         self._thread: threading.Thread | None = None
         self._transport = None
+        self._door: door.Door | None = None
 
     def start(self) -> None:
         """Listen."""
         options = self._conf.gateway
         self._transport = rpc.transport(self._conf)
-        application = app.Gateway(conductor.Client(self._transport, timeout=options.peer_timeout))
-        server = wsgi.Server(
+        application = app.Gateway(conductor.Client(self._transport, timeout=options.peer_timeout), options.threads)
+        # Every connection has a thread; how many messages the engine is asked about at a time is another number.
+        server = _Server(
             (options.listen_address, options.port),
             application,
-            numthreads=options.threads,
+            numthreads=options.connections,
             server_name=self._conf.cloud_name or "sv2m",
-            # A stranger who sends nothing is cut off; together with the queue's cap this bounds what he can hold.
+            # A stranger who sends nothing is cut off, and one who sends little is by the door.
             timeout=options.request_timeout,
             request_queue_size=128,
         )
-        adapter = builtin.BuiltinSSLAdapter(options.certificate_file, options.private_key_file)
-        adapter.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        server.ssl_adapter = adapter
+        self._door = door.Door(options.connections, _BODIES, options.message_timeout)
+        server.ssl_adapter = door.Adapter(self._door, options.certificate_file, options.private_key_file)
+        server.gateway = door.gateway(self._door)
+        # A peer's client makes a new connection for each message; a kept one is but a place taken.
+        server.keep_alive_conn_limit = 0
         # Read before the application sees anything: no header block or body beyond these is taken in.
         server.max_request_header_size = 16 << 10
         server.max_request_body_size = 64 << 20
@@ -53,6 +69,7 @@ class Listener:
                 f"cannot listen on {options.listen_address} port {options.port}: {error}"
             ) from error
         self._server = server
+        self._door.start()
         self._thread = threading.Thread(target=server.serve, name="gateway", daemon=True)
         self._thread.start()
 
@@ -62,6 +79,8 @@ class Listener:
             self._server.stop()
         if self._thread is not None:
             self._thread.join()
+        if self._door is not None:
+            self._door.stop()
         if self._transport is not None:
             self._transport.cleanup()
 

@@ -13,7 +13,20 @@ OPTS = [
     cfg.PortOpt("port", default=9891, help="TCP port that peers reach."),
     cfg.StrOpt("certificate_file", help="PEM file: the TLS server certificate, with its chain."),
     cfg.StrOpt("private_key_file", help="PEM file: its private key."),
-    cfg.IntOpt("threads", default=16, min=2, help="Requests answered at the same time."),
+    cfg.IntOpt("threads", default=16, min=2, help="Messages that the engine is asked about at the same time."),
+    cfg.IntOpt(
+        "connections",
+        default=256,
+        min=16,
+        help="Connections held at the same time. When there are more, the oldest of those that have not yet sent a "
+        "whole message is closed.",
+    ),
+    cfg.IntOpt(
+        "message_timeout",
+        default=120,
+        min=10,
+        help="Seconds in which a connection must have sent a whole message.",
+    ),
     cfg.IntOpt(
         "request_timeout",
         default=10,

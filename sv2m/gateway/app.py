@@ -10,18 +10,28 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from sv2m import errors, protocol
+from sv2m.gateway import door
 
 LOG = logging.getLogger(__name__)
 
 PATH = "/v1/messages"
 CONTENT_TYPE = "application/xml"
+#: Bytes in which a document has said what it claims to be.
+_BEGIN = 1024
+#: Seconds that a message waits for its turn; then its sender is told to ask again later.
+_TURN = 20.0
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+def _nobody(*_: int) -> None:
+    """There is no door: another server than ours runs the application."""
 
 
 class Conductor(Protocol):
@@ -36,11 +46,15 @@ class Gateway:
     """WSGI application.
 
     :param conductor: who answers.
+    :param at_a_time: messages about which it is asked at the same time.
     :param max_document: bytes of the largest document of the protocol.
     """
 
-    def __init__(self, conductor: Conductor, max_document: int = protocol.MAX_DOCUMENT) -> None:
+    def __init__(
+        self, conductor: Conductor, at_a_time: int = 16, max_document: int = protocol.MAX_DOCUMENT
+    ) -> None:
         self._conductor = conductor
+        self._turns = threading.BoundedSemaphore(at_a_time)
         self._max_document = max_document
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -71,10 +85,18 @@ class Gateway:
         document = self._read(environ)
         peek = protocol.peek(document)
         context = {"migration_id": peek.migration_id, "request_id": f"peer-{peek.migration_id}"}
-        answer = self._conductor.receive(context, base64.b64encode(document).decode("ascii"))
+        answer = self._ask(context, document)
         status = HTTPStatus(answer["status"])
         body = base64.b64decode(answer["document_b64"]) if answer.get("document_b64") else b""
         return self._reply(start_response, status, body, CONTENT_TYPE)
+
+    def _ask(self, context: dict[str, Any], document: bytes) -> dict[str, Any]:
+        if not self._turns.acquire(timeout=_TURN):
+            raise errors.ServiceUnavailable("too many messages at a time")
+        try:
+            return self._conductor.receive(context, base64.b64encode(document).decode("ascii"))
+        finally:
+            self._turns.release()
 
     def _read(self, environ: Environ) -> bytes:
         try:
@@ -85,9 +107,17 @@ class Gateway:
             raise errors.MalformedMessage(
                 f"a document has 1 to {self._max_document} bytes", code="document-too-large"
             )
-        document: bytes = environ["wsgi.input"].read(length)
+        # What does not begin like one of our documents, or is longer than its kind can be, is not read to its end.
+        begin: bytes = environ["wsgi.input"].read(min(length, _BEGIN))
+        kind = protocol.peek(begin).kind
+        if length > protocol.MAX_SMALL:
+            if kind != "Transfer":
+                raise errors.MalformedMessage(f"a {kind} has at most {protocol.MAX_SMALL} bytes")
+            environ.get(door.HOLD, _nobody)(length)
+        document: bytes = begin + environ["wsgi.input"].read(length - len(begin))
         if len(document) != length:
             raise errors.MalformedMessage("the document ends before its Content-Length")
+        environ.get(door.HEARD, _nobody)()
         return document
 
     def _reply(

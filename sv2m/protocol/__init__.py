@@ -86,12 +86,13 @@ from sv2m.protocol.session import certificate_digest, context_digest, session_id
 from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
 from sv2m.protocol.trailer import Binding, trailer_context
 from sv2m.protocol.transcript import Received
+from sv2m.protocol.wire import MAX_SMALL, Peek, claimed_party, decode, encode, peek
 from sv2m.protocol.wire import MAX_TRANSFER as MAX_DOCUMENT
-from sv2m.protocol.wire import Peek, claimed_party, decode, encode, peek
 
 __all__ = [
     "KINDS",
     "MAX_DOCUMENT",
+    "MAX_SMALL",
     "NOTHING",
     "Accepted",
     "Acknowledge",

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway answers honest peers while strangers knock, and is the same afterwards as before."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sv2m.gateway.client import PeerClient
+from tests.fuzz.targets import vectors
+from tests.load.strangers import TO_A_GATEWAY, Strangers, descriptors, resident, threads
+from tests.unit.gateway.tls import Authority
+from tests.unit.transfer.channel import until
+
+_HEAD = vectors.document("Transfer").split(b">", 1)[0] + b">"
+#: A Transfer that is as long as that of a guest of 10 GiB; the gateway looks at its beginning only.
+LONG = _HEAD + bytes(1 << 20)
+#: What honest peers send during a storm.
+MESSAGES = 30
+MIB = 1 << 20
+
+
+@dataclass
+class Gateway:
+    port: int
+    ca: str
+    pid: int
+
+    def send(self, document: bytes) -> None:
+        """As a peer does, which asks again when the answer does not come in 20 s."""
+        answer = PeerClient(20).send(f"https://127.0.0.1:{self.port}", self.ca, document)
+        assert answer.done
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    authority = Authority("TLS")
+    certificate = authority.server("127.0.0.1", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.load.gateway", str(port), str(certificate)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=Path(__file__).parents[2],
+        )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n", (tmp_path / "errors").read_text()
+        yield Gateway(port, authority.pem, process.pid)
+    finally:
+        process.communicate(timeout=60)
+
+
+def test_honest_messages_are_answered_while_200_strangers_knock(gateway: Gateway) -> None:
+    for _ in range(10):
+        gateway.send(vectors.document("Offer"))
+        gateway.send(LONG)
+    before = {measure: measure(gateway.pid) for measure in (resident, descriptors, threads)}
+    most, over = before[resident], threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.1):
+            most = max(most, resident(gateway.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    strangers = Strangers(gateway.port, TO_A_GATEWAY)
+    strangers.start()
+    try:
+        until("the strangers are there", lambda: strangers.visits >= 400, 120)
+        for number in range(MESSAGES):
+            gateway.send(LONG if number % 3 == 0 else vectors.document("Envelope"))
+    finally:
+        strangers.stop()
+        over.set()
+        watcher.join()
+    assert most < before[resident] + 300 * MIB
+    until("every connection is closed", lambda: descriptors(gateway.pid) <= before[descriptors] + 2, 60)
+    assert threads(gateway.pid) <= before[threads] + 4
+    gateway.send(vectors.document("Closure"))
+    # The interpreter keeps what it once had for threads and TLS; it must not be more than that.
+    assert resident(gateway.pid) < before[resident] + 150 * MIB
