@@ -23,7 +23,8 @@ LOG = log.getLogger(__name__)
 class ReceiverOptions:
     """How the endpoint behaves.
 
-    :param max_connections: connections held at once, with those that have not shown a ticket.
+    :param max_connections: connections held at once; when there are more, the oldest of those that have not shown
+        a ticket makes way.
     :param hello_timeout: seconds that a connection has to show one.
     :param stall_timeout: seconds after which a connection that stops inside a segment is broken.
     """
@@ -44,7 +45,8 @@ class Receiver:
         self._options = options or ReceiverOptions()
         self._listener: socket.socket | None = None
         self._sessions: dict[str, Session] = {}
-        self._connections: set[socket.socket] = set()
+        #: In the order in which they came; True for those that have shown a ticket.
+        self._connections: dict[socket.socket, bool] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -105,19 +107,23 @@ class Receiver:
                     # Out of file descriptors, most likely: let some connection end first.
                     threading.Event().wait(0.2)
                 continue
-            with self._lock:
-                room = len(self._connections) < self._options.max_connections
-                if room:
-                    self._connections.add(sock)
-            if not room:
-                LOG.warning(
-                    "a data connection from %s was closed: there are %s",
-                    peer[0],
-                    self._options.max_connections,
-                )
+            if not self._let_in(sock):
+                LOG.warning("a data connection from %s was closed: there are enough with tickets", peer[0])
                 sock.close()
                 continue
             threading.Thread(target=self._talk, args=(sock, peer), name="data-connection", daemon=True).start()
+
+    def _let_in(self, sock: socket.socket) -> bool:
+        """Whether there is room. Strangers may take all of it, but each only until the next one comes."""
+        with self._lock:
+            if len(self._connections) >= self._options.max_connections:
+                oldest = next((one for one, admitted in self._connections.items() if not admitted), None)
+                if oldest is None:
+                    return False
+                del self._connections[oldest]
+                wire.shut(oldest)
+            self._connections[sock] = False
+        return True
 
     def _talk(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:
@@ -129,10 +135,13 @@ class Receiver:
                 # One answer to every wrong ticket, which is none: nothing tells whether a migration exists.
                 LOG.warning("a data connection from %s without a valid ticket was closed", peer[0])
                 return
+            with self._lock:
+                if sock in self._connections:
+                    self._connections[sock] = True
             session.serve(sock, hello.connection, self._options.stall_timeout)
         except (OSError, MalformedMessage) as error:
             LOG.info("a data connection from %s: %s", peer[0], error)
         finally:
             with self._lock:
-                self._connections.discard(sock)
+                self._connections.pop(sock, None)
             sock.close()

@@ -130,11 +130,18 @@ class Middle:
 class Channel:
     """A migration's channel; everything is closed by :meth:`close`."""
 
-    def __init__(self, *, streams: tuple[int, ...] = (1, 2), total: int = 64 << 20, connections: int = 8) -> None:
+    def __init__(
+        self,
+        *,
+        streams: tuple[int, ...] = (1, 2),
+        total: int = 64 << 20,
+        connections: int = 8,
+        hello_timeout: float = 0.5,
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.vmk, self.sid = os.urandom(32), os.urandom(48)
         self.store = Store()
-        options = ReceiverOptions(max_connections=connections, hello_timeout=0.5, stall_timeout=5)
+        options = ReceiverOptions(max_connections=connections, hello_timeout=hello_timeout, stall_timeout=5)
         self.receiver = Receiver(("127.0.0.1", 0), options)
         self.receiver.start()
         limits = {stream: StreamLimits(SEGMENT, total) for stream in streams}

@@ -235,3 +235,21 @@ def test_a_welcome_that_skips_ahead_ends_the_transfer(channel: Channel) -> None:
     channel.sender.window.flush()
     with pytest.raises(PeerError):
         channel.sender.window.rewind(wire.Mark(1, 4))
+
+
+def test_a_stranger_makes_way_for_the_next_connection_but_a_migration_does_not() -> None:
+    channel = Channel(connections=2, hello_timeout=60)
+    try:
+        channel.sender.start()
+        channel.put(1, 0, b"before")
+        channel.sender.window.flush()
+        first = socket.create_connection(("127.0.0.1", channel.receiver.port), 5)
+        second = socket.create_connection(("127.0.0.1", channel.receiver.port), 5)
+        with first, second:
+            assert first.recv(1) == b"", "the older stranger was sent away"
+            channel.put(1, 1, b"behind")
+            channel.sender.window.flush()
+        assert channel.store.content[1] == b"beforebehind"
+        assert channel.middle.connections == 1
+    finally:
+        channel.close()
