@@ -7,7 +7,7 @@ but the five, so ``<!`` and ``<?`` cannot occur; and there is exactly one way to
 that "the same message" means the same bytes.
 
 Order of the checks, cheapest first (numbers as in signature.py): 1 size, 2 the fixed first bytes, 3 no
-declaration, 4 parse without network, entities or huge trees, 5 canonical.
+declaration and no name but ours, 4 parse without network, entities or huge trees, 5 canonical.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lxml import etree
 from sv2m import errors
 from sv2m.protocol.messages import KINDS
 from sv2m.protocol.wire.element import Element
+from sv2m.protocol.wire.names import check_names
 
 #: Bytes. The largest of the small messages is an Envelope with 33 keys wrapped to RSA-4096 (about 85 KiB).
 MAX_SMALL: Final = 128 << 10
@@ -81,10 +82,11 @@ def parse(document: bytes) -> etree._Element:
 def parse_canonical(document: bytes) -> etree._Element:
     """Checks 3 to 5, for a message or a part that travelled inside one. The caller has bounded its size.
 
-    :raises MalformedMessage: a declaration, not well-formed, or not canonical.
+    :raises MalformedMessage: a declaration, a name that no message has, not well-formed, or not canonical.
     """
     if b"<!" in document or b"<?" in document:  # 3
         raise errors.MalformedMessage("the document has a declaration, comment or processing instruction")
+    check_names(document)
     try:  # 4
         root = etree.fromstring(document, parser())
         canonical: bytes = etree.tostring(root, method="c14n", exclusive=True, with_comments=False)
