@@ -13,7 +13,7 @@ from formal.hlpsl import syntax as s
 
 INTRUDER: Final = t.atom("i", "agent")
 START: Final = t.atom("start", "message")
-#: Of each of these types the intruder can make a value of his own: one, which bounds the search.
+#: Of each of these types the intruder can make values of his own; how many bounds the search.
 _HIS_OWN: Final = ("text", "symmetric_key", t.PUBLIC_KEY)
 _FUNCTIONS: Final = ("hash_func", "function")
 _CHANNEL: Final = "channel(dy)"
@@ -103,13 +103,14 @@ def evaluate(term: s.Term, lookup: Callable[[s.Name], t.Term]) -> t.Term:
             return t.apply(evaluate(function, lookup), evaluate(argument, lookup))
 
 
-def instantiate(specification: s.Specification, root: str | None = None) -> Model:
+def instantiate(specification: s.Specification, root: str | None = None, own: int = 1) -> Model:
     """The model of a specification.
 
     :param root: the composed role to run, when not the one that the file names.
+    :param own: how many values of each type the intruder makes himself.
     :raises HlpslError: a role, name or argument is missing, or of another number than declared.
     """
-    return _Builder(specification).build(root or specification.root)
+    return _Builder(specification).build(root or specification.root, own)
 
 
 class _Builder:
@@ -120,7 +121,7 @@ class _Builder:
         self._knowledge: list[t.Term] = [START, INTRUDER]
         self._sets: dict[str, t.Term] = {}
 
-    def build(self, root: str) -> Model:
+    def build(self, root: str, own: int) -> Model:
         role = self._specification.roles.get(root)
         if role is None:
             raise HlpslError(f"there is no role {root}")
@@ -129,8 +130,8 @@ class _Builder:
                 self._constants[name] = t.atom(name, kind)
         self._compose(role, {})
         for kind in _HIS_OWN:
-            own = t.atom(f"i_{kind}", kind)
-            self._knowledge += [own, t.inverse(own)] if kind == t.PUBLIC_KEY else [own]
+            made = [t.atom(f"i_{kind}{number or ''}", kind) for number in range(own)]
+            self._knowledge += [*made, *map(t.inverse, made)] if kind == t.PUBLIC_KEY else made
         self._knowledge += [
             value for value in self._constants.values() if isinstance(value, t.Atom) and value.kind in _FUNCTIONS
         ]

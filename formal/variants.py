@@ -15,7 +15,6 @@ from typing import Final
 from formal import edit as e
 from formal.hlpsl import syntax as s
 from formal.knowledge import Matching
-from formal.model import instantiate
 from formal.scenarios import SCENARIOS
 from formal.search import Bounds, Result, search
 
@@ -210,4 +209,4 @@ BOUNDS: Final = Bounds(Matching(by_origin=True))
 
 def attack(safeguard: Safeguard, specification: s.Specification) -> Result:
     """The search for the attack that taking the safeguard out opens."""
-    return search(instantiate(SCENARIOS[safeguard.scenario].of(safeguard.weakened(specification))), BOUNDS)
+    return search(SCENARIOS[safeguard.scenario].of(safeguard.weakened(specification)), BOUNDS)
