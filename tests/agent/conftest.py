@@ -41,11 +41,12 @@ class Hosts:
     server: Server
     base: Path
     directory: Path
+    eik: bytes = EIK
     placeholders: list[Server] = field(default_factory=list)
 
-    def placeholder(self, eik: bytes = EIK, size: int = image.SIZE, **options: Any) -> Server:
+    def placeholder(self, eik: bytes | None = None, size: int = image.SIZE, **options: Any) -> Server:
         """As Nova leaves one: booted from blank disks, suspended."""
-        made = Server(self.b, eik, LOCAL_SIZE, **options)
+        made = Server(self.b, self.eik if eik is None else eik, LOCAL_SIZE, **options)
         made.make(None, size)
         self.placeholders.append(made)
         made.domain.create()
@@ -60,8 +61,9 @@ class Hosts:
         until("the guest counts at A", lambda: self.server.count() > before)
 
 
-@pytest.fixture(scope="session")
-def hosts() -> Iterator[Hosts]:
+@contextmanager
+def two_hosts(eik: bytes = EIK) -> Iterator[Hosts]:
+    """Both hosts, and a guest that counts at A; its volume is encrypted under this key."""
     lab = Lab.load(CACHE)
     image.prepare(lab)
     # A short path: those of libvirt's sockets may have 107 characters.
@@ -72,15 +74,21 @@ def hosts() -> Iterator[Hosts]:
     try:
         a.start()
         b.start()
-        server = Server(a, EIK, LOCAL_SIZE)
+        server = Server(a, eik, LOCAL_SIZE)
         server.make(image.default_image(lab), image.SIZE, base)
         server.domain.create()
         until("the guest counts", lambda: server.count() > 2, 180)
-        yield Hosts(a, b, server, base, directory)
+        yield Hosts(a, b, server, base, directory, eik)
     finally:
         for host in (a, b):
             host.stop()
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    with two_hosts() as made:
+        yield made
 
 
 @dataclass
@@ -102,11 +110,11 @@ class World:
         return [self.hosts.directory / f"{name}-agent" for name in "ab"]
 
     def move(self) -> Move:
-        return Move(self.a, self.b, self.keys, self.hosts.server, EIK)
+        return Move(self.a, self.b, self.keys, self.hosts.server, self.hosts.eik)
 
 
 @contextmanager
-def _world(hosts: Hosts, kind: type[AgentHere] | type[AgentProcess]) -> Iterator[World]:
+def world_between(hosts: Hosts, kind: type[AgentHere] | type[AgentProcess]) -> Iterator[World]:
     """After the test nothing is left of it, and the guest runs at A."""
     keys: dict[str, bytes] = {}
     moves: list[str] = []
@@ -141,12 +149,12 @@ def _world(hosts: Hosts, kind: type[AgentHere] | type[AgentProcess]) -> Iterator
 @pytest.fixture
 def world(hosts: Hosts) -> Iterator[World]:
     """Agents in this process."""
-    with _world(hosts, AgentHere) as made:
+    with world_between(hosts, AgentHere) as made:
         yield made
 
 
 @pytest.fixture
 def killable(hosts: Hosts) -> Iterator[World]:
     """Agents in processes of their own."""
-    with _world(hosts, AgentProcess) as made:
+    with world_between(hosts, AgentProcess) as made:
         yield made

@@ -3,26 +3,27 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_messaging import conffixture
 from oslo_messaging._drivers import impl_fake
 
 from sv2m import errors, rpc
 from sv2m.engine import conductor
-from tests.attacks.conftest import quick
 from tests.canary import clouds as canaries
 from tests.canary.search import Place, Search, files, processes
 from tests.protocol import clouds
 from tests.unit.db.conftest import database
 from tests.unit.engine.conftest import no_pauses
 
-__all__ = ["database", "no_pauses", "quick"]
+__all__ = ["database", "no_pauses"]
 
 
 class _Lines(logging.Handler):
@@ -52,9 +53,21 @@ class Heard:
         said = {"log": self.log.lines, "exceptions": self.raised, "RPC": self.rpc}
         found = [(name, "\n".join(lines).encode(errors="surrogatepass")) for name, lines in said.items()]
         found += files(self._directory)
-        for directory in ("/tmp", "/var/tmp", "/dev/shm"):
-            found += files(Path(directory), since=self._begin, largest=16 << 20)
+        for directory in {tempfile.gettempdir(), "/tmp", "/dev/shm"}:
+            found += files(Path(directory), since=self._begin, largest=4 << 20)
         return [*found, *processes()]
+
+
+@pytest.fixture
+def quick(database: sa.Engine) -> sa.Engine:
+    """Nobody pulls the plug here: the disk need not be waited for."""
+    database.dispose()
+
+    @sa.event.listens_for(database, "connect")
+    def _(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    return database
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 Place = tuple[str, bytes]
 #: Half of a 256-bit key: what is shorter could be there by chance.
 SHORTEST = 16
+#: Bytes of the largest text; what is longer is an image or a capture, which has no lines.
+_TEXT = 16 << 20
 #: Line ends and blanks, also as JSON and Python write them, by which long base64 is broken.
 _BREAKS = re.compile(rb"\\[rn]|[\r\n\t ]+")
 
@@ -53,7 +55,7 @@ class Search:
         leaks = []
         for where, content in places:
             for inner, part in _opened(where, content):
-                joined = _BREAKS.sub(b"", part)
+                joined = _BREAKS.sub(b"", part) if len(part) <= _TEXT else part
                 for secret, form, pattern in self._patterns:
                     if pattern in part or pattern in joined:
                         leaks.append(Leak(secret, form, inner))
