@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from formal import executable
 from formal import terms as t
 from formal.hlpsl import HlpslError
 from formal.hlpsl import syntax as s
@@ -108,8 +109,10 @@ def instantiate(specification: s.Specification, root: str | None = None, own: in
 
     :param root: the composed role to run, when not the one that the file names.
     :param own: how many values of each type the intruder makes himself.
-    :raises HlpslError: a role, name or argument is missing, or of another number than declared.
+    :raises HlpslError: a role, name or argument is missing, or a role could not do what its text says.
     """
+    for role in specification.roles.values():
+        executable.check(role)
     return _Builder(specification).build(root or specification.root, own)
 
 
