@@ -19,6 +19,8 @@ from xml.sax.saxutils import escape
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests.canary.patterns import Patterns
+
 #: Somewhere, and what is there.
 Place = tuple[str, bytes]
 #: Half of a 256-bit key: what is shorter could be there by chance.
@@ -45,21 +47,24 @@ class Search:
     """
 
     def __init__(self, secrets: dict[str, bytes]) -> None:
-        self._patterns: list[tuple[str, str, bytes]] = []
+        named: dict[bytes, tuple[str, str]] = {}
         for name, value in secrets.items():
             for part, found in _parts(value):
-                self._patterns += [(f"{name}{part}", form, pattern) for form, pattern in forms(found)]
+                for form, pattern in forms(found):
+                    named.setdefault(pattern, (f"{name}{part}", form))
+        self._named = named
+        self._patterns = Patterns(named)
 
     def within(self, places: Iterable[Place]) -> list[Leak]:
         """Every secret that is somewhere there."""
         leaks = []
         for where, content in places:
             for inner, part in _opened(where, content):
-                joined = _BREAKS.sub(b"", part) if len(part) <= _TEXT else part
-                for secret, form, pattern in self._patterns:
-                    if pattern in part or pattern in joined:
-                        leaks.append(Leak(secret, form, inner))
-        return leaks
+                found = self._patterns.within(part)
+                if len(part) <= _TEXT:
+                    found |= self._patterns.within(_BREAKS.sub(b"", part))
+                leaks += [Leak(*self._named[pattern], inner) for pattern in found]
+        return sorted(leaks, key=str)
 
 
 def _parts(value: bytes) -> Iterator[tuple[str, bytes]]:

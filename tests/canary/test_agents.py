@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,8 @@ from tests.agent.conftest import Hosts, two_hosts, world_between
 from tests.agent.hosts import until
 from tests.canary import clouds as canaries
 from tests.canary.conftest import Heard
-from tests.canary.search import Place, Search, files, processes
+from tests.canary.search import Search, files, processes
+from tests.canary.watch import Watch
 from tests.unit.transfer.channel import Middle
 
 #: Where libvirt itself keeps what Nova (here: the test) gave it.
@@ -39,30 +38,6 @@ class Tap(Middle):
         super()._relay(source, target, True)
 
 
-class Watch:
-    """Looks at processes and at the agents' files the whole time; what was there for a moment only is found as well."""
-
-    def __init__(self, directories: list[Path]) -> None:
-        self._directories = directories
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.seen: set[Place] = set()
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.02):
-            self.seen.update(processes())
-            for directory in self._directories:
-                self.seen.update(files(directory, largest=1 << 20))
-
-
 @pytest.fixture
 def hosts() -> Iterator[Hosts]:
     with two_hosts(canaries.EIK) as made:
@@ -74,7 +49,7 @@ def test_nothing_is_seen_between_two_hosts(hosts: Hosts, search: Search, heard: 
         placeholder = hosts.placeholder()
         move = world.move()
         world.keys[move.vmk_ref] = canaries.VMK
-        with Watch(world.states) as watch:
+        with Watch(lambda: [*processes(), *(one for state in world.states for one in files(state))]) as watch:
             move.land(placeholder)
             tap = Tap(move.endpoint["port"])
             try:
