@@ -50,6 +50,17 @@ WORDS = [
     ("Name", ""),
     ("Name", "x" * 256),
     ("Vm", "../../../instances/other"),
+    # Numbers rightly written, and outside of what any server has.
+    ("Vcpus", "0"),
+    ("Vcpus", "4097"),
+    ("MemoryMb", "0"),
+    ("MemoryMb", str((1 << 26) + 1)),
+    ("Size", "0"),
+    ("Size", str(1 << 62)),
+    ("VolumeGb", str(1 << 40)),
+    ("KeySize", "4097"),
+    ("Mtu", "67"),
+    ("Mtu", "65536"),
 ]
 NUMBERS = ("Vcpus", "MemoryMb", "RootGb", "EphemeralGb", "SwapMb", "Size", "VolumeGb", "KeySize", "Mtu")
 ODD_NUMBERS = ("-1", "1" + "0" * 30, "1e9", "0x10", "1.5", "NaN", "", " 1", "+1", "٣")
