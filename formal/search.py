@@ -16,6 +16,7 @@ from formal.hlpsl import syntax as s
 from formal.knowledge import Knowledge, Matching
 from formal.model import INTRUDER, Environment, Model
 from formal.steps import Fact, Move, Request, Secret, Sets, Stepper, Witness
+from formal.trim import trimmed
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Violation:
 class Result:
     """What a search found.
 
-    :param trace: the moves up to the violation, or, when there is none, the longest that was seen.
+    :param trace: the moves that lead to the violation, or, when there is none, the longest that was seen.
     :param complete: whether everything within the bounds was searched.
     :param fired: the (role, label) of every transition that was done at least once.
     """
@@ -128,7 +129,7 @@ class _Search:
             states += 1
             limit = self._bounds.seconds is not None and monotonic() - clock > self._bounds.seconds
             if limit or states > self._bounds.states:
-                return self._result(None, longest, states, False, began)
+                return self._result(None, longest.trace(), states, False, began)
             if node.depth > longest.depth:
                 longest = node
             for move in self._moves(node.state):
@@ -137,18 +138,20 @@ class _Search:
                 reached = _Node(state, move, node, node.depth + 1)
                 violation = self._violation(node.state, state, move)
                 if violation is not None:
-                    return self._result(violation, reached, states, True, began)
+                    replay = violation.kind == "replay_protection_on"
+                    trace = trimmed(reached.trace(), violation.fact, knowledge, replay)
+                    return self._result(violation, trace, states, True, began)
                 if state.key not in seen:
                     seen.add(state.key)
                     waiting.append(reached)
-        return self._result(None, longest, states, True, began)
+        return self._result(None, longest.trace(), states, True, began)
 
     def _result(
-        self, violation: Violation | None, node: _Node, states: int, complete: bool, began: float
+        self, violation: Violation | None, trace: tuple[Move, ...], states: int, complete: bool, began: float
     ) -> Result:
         goals = self._model.specification.goals
         fired = frozenset(self._fired)
-        return Result(violation, node.trace(), states, complete, fired, process_time() - began, goals)
+        return Result(violation, trace, states, complete, fired, process_time() - began, goals)
 
     def _moves(self, state: _State) -> Iterator[Move]:
         found: list[Move] = []
