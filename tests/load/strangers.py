@@ -12,6 +12,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 #: Seconds that a stranger holds a connection, unless it is ended before.
 _HOLD = 3.0
@@ -108,10 +109,21 @@ class Strangers:
     """So many of them, until :meth:`stop`; each comes again as soon as it was sent away.
 
     :param visits: the most that all of them make together.
+    :param network: the network from which they come, entered by each thread.
     """
 
-    def __init__(self, port: int, manners: Sequence[Visit], count: int = 200, visits: int = 20_000) -> None:
-        self._port = port
+    def __init__(
+        self,
+        port: int,
+        manners: Sequence[Visit],
+        count: int = 200,
+        visits: int = 20_000,
+        *,
+        address: str = "127.0.0.1",
+        network: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self._endpoint = (address, port)
+        self._network = network
         self._manners = manners
         self._over = threading.Event()
         self._left = itertools.count(visits, -1)
@@ -129,12 +141,13 @@ class Strangers:
 
     def _knock(self, number: int) -> None:
         rng = random.Random(number)
-        while not self._over.is_set() and next(self._left) > 0:
-            self.visits += 1
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5) as sock:
-                sock.settimeout(5)
-                rng.choice(self._manners)(sock, self._over)
-            self._over.wait(0.05)
+        with self._network():
+            while not self._over.is_set() and next(self._left) > 0:
+                self.visits += 1
+                with contextlib.suppress(OSError), socket.create_connection(self._endpoint, 5) as sock:
+                    sock.settimeout(5)
+                    rng.choice(self._manners)(sock, self._over)
+                self._over.wait(0.05)
 
 
 def resident(pid: int) -> int:

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A migration between two real clouds: its keys are nowhere but in their Barbicans and, for a while, in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import evidence, namespace
+from lab.cloud import PORTS
+from lab.rest import ApiError, Client
+from lab.services import sv2m
+from tests.canary.capture import Capture
+from tests.canary.search import Place, Search, files, processes
+from tests.canary.watch import Watch
+from tests.cloud.world import Side, World
+
+_SERVICES = ("sv2m-engine", "sv2m-agent", "sv2m-gateway", "sv2m-api")
+#: libvirt's own store of what Nova gave it: where a compute host's keys are, with or without SV2M.
+_LIBVIRTS_OWN = ("/libvirt/etc/secrets/", "/libvirt/run/secrets/")
+#: Images of disks, which are encrypted under the key or are not searched in a lifetime.
+_DISKS = ("/instances/", "/glance/", "/cinder/", "/mnt/", "/volumes/")
+
+
+@pytest.fixture
+def talkative(world: World) -> Iterator[World]:
+    """SV2M's programs log everything they can."""
+    before = {side: sv2m.config(side.session.cloud).read_text() for side in (world.a, world.b)}
+    for side, text in before.items():
+        sv2m.config(side.session.cloud).write_text(
+            re.sub(r"(?m)^\[DEFAULT\]$", "[DEFAULT]\ndebug = true", text, count=1)
+        )
+        _restart(side)
+    yield world
+    for side, text in before.items():
+        sv2m.config(side.session.cloud).write_text(text)
+        _restart(side)
+
+
+def _restart(side: Side) -> None:
+    for service in _SERVICES:
+        side.kill(service)
+    for service in _SERVICES:
+        side.start(service)
+
+
+def _payload(side: Side, client: Client, ref: str) -> bytes:
+    """A secret's bytes, as whoever may read them reads them."""
+    url = side.session.cloud.url("barbican", "/v1/secrets/" + ref.rpartition("/")[2] + "/payload")
+    for accepted in ("application/octet-stream", "text/plain"):
+        request = urllib.request.Request(url, headers={"X-Auth-Token": client._token, "Accept": accepted})
+        with contextlib.suppress(urllib.error.HTTPError), client._opener.open(request, timeout=60) as answer:
+            content: bytes = answer.read()
+            return content
+    raise AssertionError(f"{ref} cannot be read")
+
+
+def _keys(side: Side, migration: str) -> dict[str, bytes]:
+    """What SV2M keeps in its own project's Barbican just now: this migration's keys, and those that sign."""
+    found = {}
+    with side.session.in_network():
+        service = Client(side.session.cloud, "sv2m", "service")
+        for secret in service.call("GET", "barbican", "/secrets?limit=100")["secrets"]:
+            name = secret["name"] or ""
+            if f"sv2m-{migration}-" in name or "evidence key" in name:
+                # It may be deleted at this very moment.
+                with contextlib.suppress(ApiError, AssertionError):
+                    found[f"{name} at {side.name}"] = _payload(side, service, secret["secret_ref"])
+    return found
+
+
+def _eik(side: Side, server: str) -> bytes:
+    """The key of a server's volume, as its owner reads it."""
+    (attached,) = side.admin.call("GET", "nova-api", f"/servers/{server}")["server"][
+        "os-extended-volumes:volumes_attached"
+    ]
+    how = side.admin.call("GET", "cinder-api", f"/volumes/{attached['id']}/encryption")
+    with side.session.in_network():
+        return _payload(side, Client(side.session.cloud, "mona", "research"), how["encryption_key_id"])
+
+
+def _network(side: Side) -> str:
+    return str(Path(f"/proc/{namespace.anchor(side.session.cloud).pid}/ns/net").readlink())
+
+
+def _moments(world: World) -> list[Place]:
+    """What may be there for a moment: arguments and environments, and small files."""
+    found: list[Place] = []
+    for side in (world.a, world.b):
+        found += processes(_network(side))
+        found += files(side.session.cloud.directory / "sv2m", largest=1 << 20)
+    for directory in ("/tmp", "/dev/shm"):
+        found += files(Path(directory), largest=1 << 16)
+    return found
+
+
+def _kept(side: Side) -> Iterator[Place]:
+    """Logs, databases as they lie on the disk, the broker's files, everything else that a cloud writes."""
+    cloud = side.session.cloud
+    yield from files(cloud.directory, leave_out=[*_LIBVIRTS_OWN, *_DISKS])
+    yield from files(Path(f"/proc/{namespace.anchor(cloud).pid}/root/run"), largest=1 << 20, leave_out=_LIBVIRTS_OWN)
+
+
+def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
+    world = talkative
+    server = world.a.manager.boot("canary")
+    world.a.manager.wait_for_count(server, 10)
+    secrets = {"EIK at A": _eik(world.a, server)}
+    with contextlib.ExitStack() as listening:
+        # Plain are, inside a cloud, the broker (RPC and notifications) and the database; between them, all there is.
+        inside = (PORTS["rabbitmq"], PORTS["mariadb"])
+        captures = [
+            listening.enter_context(Capture(device, tmp_path / f"{side.name}-{device}", network, ports))
+            for side in (world.a, world.b)
+            for device, ports, network in (
+                ("lo", inside, side.session.in_network()),
+                ("peer0", (), side.session.in_network()),
+            )
+        ]
+        watch = listening.enter_context(Watch(lambda: _moments(world), 0.2))
+        migration = world.request(world.a, server)
+        for phases in (("transferring",), ("transferred", "prepared", "released", "receipted", "closing", "closed")):
+            world.reaches(world.a, migration, *phases)
+            for side in (world.a, world.b):
+                secrets.update(_keys(side, migration))
+        assert world.finished(world.a, migration)["status"] == "completed"
+        landed = world.finished(world.b, migration)["server_id"]
+    secrets["EIK at B"] = _eik(world.b, landed)
+    _are_what_they_should_be(secrets, migration, world)
+    # QEMU's passphrase is a key in hexadecimal; that form is searched for as well.
+    passphrases = {f"{name} in hex": key.hex().encode() for name, key in secrets.items() if len(key) == 32}
+    search = Search({**secrets, **passphrases})
+
+    said = [place for capture in captures for place in capture.places()]
+    heard = b"".join(content for where, content in said if where.startswith("lo:"))
+    assert b"sv2m-km" in heard and b"secure_migration.audit" in heard, "RPC and notifications were listened to"
+    assert sum(len(content) for where, content in said if where.startswith("peer0:")) > 64 << 20
+    commands = b"\n".join(content for _, content in watch.seen)
+    assert b"qemu-nbd" in commands, "the watch saw the programs that get keys"
+    assert search.within(said) == []
+    assert search.within(watch.seen) == []
+    for side in (world.a, world.b):
+        log = (side.session.cloud.log / "sv2m-engine.log").read_text()
+        assert " DEBUG " in log and migration in log
+        assert search.within(_kept(side)) == []
+        evidence.save(side.session, migration, tmp_path / "evidence" / side.name)
+    assert search.within(files(tmp_path / "evidence")) == []
+
+
+def _are_what_they_should_be(secrets: dict[str, bytes], migration: str, world: World) -> None:
+    """Otherwise the search would be for something else."""
+    vmk = {key for name, key in secrets.items() if name.startswith(f"sv2m-{migration}-VMK")}
+    assert len(vmk) == 1 and len(*vmk) == 32, "A's VMK and B's are the same"
+    assert secrets["EIK at A"] == secrets["EIK at B"]
+    private = [key for name, key in secrets.items() if "evidence key" in name]
+    assert len(private) >= 2 and all(key.startswith(b"-----BEGIN PRIVATE KEY-----") for key in private)
