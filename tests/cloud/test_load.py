@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A migration between two real clouds finishes while two hundred strangers knock at B's gateway and data port."""
+"""A migration between two clouds finishes while two hundred strangers knock at B's gateway, more at its data port."""
 
 from __future__ import annotations
 
