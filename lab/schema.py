@@ -2,7 +2,8 @@
 """A MariaDB data directory with all databases, empty but migrated: made once, copied to each cloud.
 
 The migrations are most of the work of a first start, and their result is the same for every cloud. It is
-kept in the lab's cache under a key of all versions that went into it. It holds no user but root by unix
+kept in the lab's cache under a key of all versions that went into it, and of SV2M's own migrations themselves: those
+change while its version does not. It holds no user but root by unix
 socket: each cloud's users and passwords come at its own server's start.
 """
 
@@ -35,8 +36,8 @@ _DISTRIBUTIONS = (
     "neutron",
     "cinder",
     "nova",
-    "sv2m",
 )
+_OWN_MIGRATIONS = Path(__file__).parents[1] / "sv2m" / "db"
 _DISTRIBUTIONS_BELOW = ("SQLAlchemy", "alembic", "oslo.db", "PyMySQL")
 
 
@@ -56,7 +57,7 @@ def template(lab: Lab) -> Path:
         except metadata.PackageNotFoundError:
             lines.append(f"{name} -")
     lines += [repr(part.schema(lab.schema_room)) + repr(part.databases) for part in components()]
-    lines.append(Path(__file__).read_text())
+    lines += [path.read_text() for path in (Path(__file__), *sorted(_OWN_MIGRATIONS.glob("**/*.py")))]
     return lab.cache / f"databases-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:16]}"
 
 

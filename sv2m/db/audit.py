@@ -40,7 +40,7 @@ def append(session: Session, subject: str, action: str, *, now: datetime | None 
     """
     now = now or datetime.now(UTC)
     # First the chain's end is taken: from here on to the commit nobody else appends to this chain.
-    number, before = _take(session, subject)
+    number, before = _begin(session, subject) if action == "created" else _take(session, subject)
     if number == 0 and action != "created":
         before = _write(session, {"action": "adopted", "number": 1, "previous": before.hex(), "subject": subject}, now)
         number = 1
@@ -88,13 +88,23 @@ def _take(session: Session, subject: str) -> tuple[int, bytes]:
     """Count one more event, and return number and digest of the last one. Holds the row until the commit."""
     mine = AuditChain.subject == subject
     if written(session, sa.update(AuditChain).where(mine).values(number=AuditChain.number + 1)) == 0:
-        try:
-            session.execute(sa.insert(AuditChain).values(subject=subject, number=1, digest=NOTHING))
-        except db_exc.DBDuplicateEntry as error:
-            raise errors.PhaseConflict(f"the audit log of {subject} was just begun") from error
+        return _begin(session, subject)
     # Our own UPDATE makes this the newest version of the row, in whatever isolation the database works.
     number, digest = session.execute(sa.select(AuditChain.number, AuditChain.digest).where(mine)).one()
     return number - 1, digest
+
+
+def _begin(session: Session, subject: str) -> tuple[int, bytes]:
+    """A chain's first row, as :func:`_take` returns it. Holds it until the commit.
+
+    It looks for no row before: InnoDB's lock on where such a row would be would keep out every other new chain, and
+    two that look so at once would be each other's deadlock.
+    """
+    try:
+        session.execute(sa.insert(AuditChain).values(subject=subject, number=1, digest=NOTHING))
+    except db_exc.DBDuplicateEntry as error:
+        raise errors.PhaseConflict(f"the audit log of {subject} was just begun") from error
+    return 0, NOTHING
 
 
 def _write(session: Session, event: Mapping[str, Any], now: datetime) -> bytes:
