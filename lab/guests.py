@@ -55,8 +55,20 @@ class Guests:
         with self.session.in_network():
             return self.client.call(method, service, path, body)
 
-    def boot(self, name: str, *, volume_type: str | None = "luks", flavor: str = "m1.tiny", gigabytes: int = 1) -> str:
-        """Start the counting guest and wait until it counts; from a volume of this type, or None: a local disk.
+    def boot(
+        self,
+        name: str,
+        *,
+        volume_type: str | None = "luks",
+        flavor: str = "m1.tiny",
+        gigabytes: int = 1,
+        network: str | None = None,
+    ) -> str:
+        """Start the counting guest and wait until it counts.
+
+        Args:
+            volume_type: of the volume that it boots from; None: a local disk
+            network: name of the network on which it gets an interface; None: none
 
         Returns:
             the server's id
@@ -67,6 +79,8 @@ class Guests:
             "flavorRef": self._named("nova-api", "/flavors", "flavors", flavor),
             "networks": "none",
         }
+        if network is not None:
+            server["networks"] = [{"uuid": self._named("neutron", "/networks", "networks", network)}]
         if volume_type is None:
             server["imageRef"] = image
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.cloud import PEER_ADDRESS, PORTS, REGION, Cloud
 from lab.ini import write_ini
+from lab.resources import NETWORK
 from lab.services.base import Component, Daemon, answers_http, authtoken, credentials, logged, program
 from lab.ttp.timestamping import POLICY
 
@@ -53,6 +54,7 @@ def configure(cloud: Cloud) -> None:
                 "est_password": cloud.credentials.password("est"),
                 "crl_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/crl.der",
             },
+            "engine": {"landing_network": NETWORK},
             "evidence": {
                 "tsa_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/tsa",
                 "tsa_cafile": cloud.lab.ttp.directory / "ca.pem",

@@ -72,10 +72,11 @@ def _add_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
     parser.add_argument(
         "--volume-type",
-        metavar="<theirs>=<ours>",
+        metavar="<cipher>-<bits>=<type>",
         action=parseractions.KeyValueAction,
         dest="volume_type_map",
-        help="Our volume type for volumes that are of this type there (repeat for several)",
+        help="Our volume type for arriving volumes that are encrypted so, such as aes-xts-plain64-256=luks; "
+        "plain=<type> is for those that are not encrypted (repeat for several)",
     )
     switch = parser.add_mutually_exclusive_group()
     switch.add_argument("--enable", dest="enabled", action="store_true", default=None, help="Enable it")

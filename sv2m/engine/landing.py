@@ -13,6 +13,8 @@ import time
 from typing import Any
 
 from sv2m import errors, protocol
+from sv2m.db import engine as database
+from sv2m.db import peers
 from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.work import Work
 
@@ -98,6 +100,7 @@ def _make_server(work: Work) -> None:
                 cipher=disk["cipher"],
                 key_size=disk["key_size"],
                 boot=disk["boot"],
+                volume_type=_agreed_volume_type(work, disk),
             )
             work.remember(volume_id=made["volume_id"])
         volume_ids = [work.state["volume_id"]]
@@ -124,6 +127,14 @@ def _make_server(work: Work) -> None:
     )
     work.remember(server_id=server_id)
     work.note(server_id=server_id)
+
+
+def _agreed_volume_type(work: Work, disk: dict[str, Any]) -> str | None:
+    """The volume type that the agreement names for such a disk; None: the cloud's own choice."""
+    with database.session() as session:
+        agreement = peers.find(session, work.row.peer)
+    types: dict[str, str] = agreement.volume_type_map if agreement is not None else {}
+    return types.get(f"{disk['cipher']}-{disk['key_size']}" if disk["encrypted"] else "plain")
 
 
 def _job(work: Work, envelope: protocol.Envelope) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class VolumeImporter:
         :param cipher: of the volume at A, e.g. ``aes-xts-plain64``; empty for a plain one.
         :param key_size: bits.
         :param volume_type: its type here; None takes the first that encrypts as A does, or the default one.
+            One that does not encrypt as A does is not taken: Nova could not open the disk.
         :returns: the volume's id.
         :raises sv2m.errors.NoRoom: no volume type of this cloud encrypts as A's does.
         :raises sv2m.errors.HostError: Cinder, Glance or Barbican failed; :meth:`remove` undoes what was done.
@@ -64,7 +65,7 @@ class VolumeImporter:
             volume_id = present[0].id
         else:
             if eik_ref is not None:
-                volume_type = volume_type or self._encrypted_type(cipher, key_size)
+                volume_type = self._encrypted_type(cipher, key_size, volume_type)
                 image_id = self._image_of(migration_id, project_id, eik_ref)
             volume_id = self._volumes.create(
                 project_id,
@@ -152,9 +153,10 @@ class VolumeImporter:
             if _secret_id(ref) not in own:
                 self._keys.delete(ref, project_id=project_id)
 
-    def _encrypted_type(self, cipher: str, key_size: int) -> str:
-        """The first volume type whose volumes a compute host opens by a key of this cipher and size."""
-        for one in self._volumes.types():
+    def _encrypted_type(self, cipher: str, key_size: int, wanted: str | None) -> str:
+        """The first volume type, or the wanted one, whose volumes a compute host opens by such a key."""
+        types = [one for one in self._volumes.types() if wanted in (None, one.name)]
+        for one in types:
             how = one.encryption
             if (
                 how is not None
@@ -164,9 +166,10 @@ class VolumeImporter:
                 and how.control_location == "front-end"
             ):
                 return one.name
+        which = "" if wanted is None else f" of name {wanted}"
         raise errors.NoRoom(
-            f"no volume type of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
-            remedy="Ask the operators of the cloud for such a volume type, or name it in the agreement.",
+            f"no volume type{which} of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
+            remedy="Ask the operators of the receiving cloud for such a volume type, or for another one in the agreement.",
         )
 
 

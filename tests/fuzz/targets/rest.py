@@ -22,7 +22,7 @@ _MIGRATION = "33333333-3333-4333-8333-333333333333"
 _PEER = {"name": "cloud-n.sv2m", "url": "https://cloud-n:9891", "ca_pem": CA, "direction": "both", "project_id": "p9"}
 _LIMITS = {
     "limits": {"memory_mb": 1024, "vcpus": 4, "disk_gb": 10, "migrations": 2},
-    "volume_type_map": {"luks": "luks"},
+    "volume_type_map": {"aes-xts-plain64-256": "luks"},
 }
 _NAMES = (*_PEER, *_LIMITS, "id", "server_id", "destination", "enabled", "tls_ca_pem", "migration", "peer")
 _JSON = values.mutator(_NAMES)

@@ -70,7 +70,8 @@ def test_pages(api: API) -> None:
         {"limits": {"colour": 1}},
         {"name": "../etc"},
         {"name": "cloud-a.sv2m"},
-        {"volume_type_map": {"a": ""}},
+        {"volume_type_map": {"plain": ""}},
+        {"volume_type_map": {"their-gold": "luks"}},
         {"secret": "x"},
     ],
 )

@@ -133,11 +133,11 @@ def test_life_of_an_agreement(run: Run, connected: Connected, tmp_path: Path) ->
             "--project=guests",
             "--limit=memory_mb=2048",
             "--limit=vcpus=4",
-            "--volume-type=luks=secret",
+            "--volume-type=aes-xts-plain64-256=secret",
         )
     )
     assert made["limits"] == {"memory_mb": 2048, "vcpus": 4}
-    assert (made["project_id"], made["volume_type_map"], made["enabled"]) == ("p7", {"luks": "secret"}, True)
+    assert (made["project_id"], made["volume_type_map"], made["enabled"]) == ("p7", {"aes-xts-plain64-256": "secret"}, True)
     run(peer.SetPeer, "cloud-n.sv2m", "--disable", "--limit=vcpus=8")
     shown = as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))
     assert (shown["enabled"], shown["limits"]) == (False, {"memory_mb": 2048, "vcpus": 8})

@@ -71,6 +71,8 @@ class Km:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {"eik": clouds.EIK}
         self.volumes: dict[str, str] = {}
+        #: What was asked for.
+        self.volume_types: dict[str, str | None] = {}
 
     def _store(self, ref: str, key: bytes) -> str:
         self.stored[ref] = key
@@ -127,6 +129,7 @@ class Km:
 
     def import_volume(self, context: Any, migration_id: str, **wanted: Any) -> dict[str, Any]:
         self.volumes.setdefault(migration_id, f"volume-{migration_id}")
+        self.volume_types[migration_id] = wanted["volume_type"]
         return {"volume_id": self.volumes[migration_id]}
 
     def remove_imported(self, context: Any, migration_id: str, project_id: str) -> dict[str, Any]:

@@ -95,6 +95,13 @@ def test_the_agreements_type_is_taken_where_it_names_one(world: World) -> None:
     assert world.storage.volumes["v1"].encrypted
 
 
+@pytest.mark.parametrize("named", ["gold", "plain"])
+def test_the_agreements_type_must_encrypt_as_a_did_too(world: World, named: str) -> None:
+    world.storage.volume_types.append(VolumeType("gold", Encryption(key_size=512)))
+    with pytest.raises(errors.NoRoom, match=f"no volume type of name {named}"):
+        world.make(volume_type=named)
+
+
 def test_a_cinder_that_makes_its_own_key_is_found_out(world: World) -> None:
     world.storage.clones = False
     with pytest.raises(errors.HostError, match="a key of its own instead of the EIK"):
