@@ -169,7 +169,7 @@ class VolumeImporter:
         which = "" if wanted is None else f" of name {wanted}"
         raise errors.NoRoom(
             f"no volume type{which} of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
-            remedy="Ask the operators of the receiving cloud for such a volume type, or for another one in the agreement.",
+            remedy="Ask the receiving cloud's operators for such a volume type, or for another one in the agreement.",
         )
 
 
