@@ -3,7 +3,7 @@
 
     python -m tests.fuzz --seconds 600                    all targets, ten minutes together
     python -m tests.fuzz --runs 1000000 channel needs     two targets, a million inputs each
-    python -m tests.fuzz --keep DIRECTORY --shrink needs  and keep the smallest inputs that reach as far in corpus/
+    python -m tests.fuzz --keep DIRECTORY --renew needs   and keep in corpus/ some inputs that reach far
 
 Ends with 1 when anything was found; the findings stay in the directory that is named then.
 """
@@ -72,23 +72,16 @@ def fuzz(name: str, work: Path, seconds: float, runs: int | None) -> Outcome:
     return Outcome(name, done, time.monotonic() - begin, corpus, memory, findings)
 
 
-def shrink(name: str, work: Path) -> None:
-    """Replace corpus/NAME by the smallest inputs that cover what was covered."""
-    small = work / "small"
-    shutil.rmtree(small, ignore_errors=True)
-    small.mkdir()
-    command = [sys.executable, "-m", "tests.fuzz.run", name, str(work), "-merge=1", str(small)]
-    with (work / "merge.log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
-    kept = sorted(
-        (path for path in small.iterdir() if path.stat().st_size <= _KEPT_BYTES), key=lambda p: p.stat().st_size
-    )
+def renew(name: str, work: Path) -> None:
+    """Replace corpus/NAME by some of the inputs that were found to reach what no other did."""
+    found = [path for path in (work / "corpus").iterdir() if path.stat().st_size <= _KEPT_BYTES]
+    found.sort(key=lambda path: (path.stat().st_size, path.name))
     # Evenly over the sizes, so that the long ones that get far are among them.
-    step = max(1, -(-len(kept) // _KEPT))
+    step = max(1, -(-len(found) // _KEPT))
     target = targets.CORPUS / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for path in kept[::-1][::step]:
+    for path in found[::-1][::step]:
         shutil.copy(path, target / path.name[:16])
 
 
@@ -98,7 +91,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="for all targets together")
     parser.add_argument("--runs", type=int, help="inputs for each target, instead of a time")
     parser.add_argument("--keep", type=Path, help="directory to work in; goes on from what is there")
-    parser.add_argument("--shrink", action="store_true", help="renew corpus/ from what was reached")
+    parser.add_argument("--renew", action="store_true", help="renew corpus/ from what was reached")
     options = parser.parse_args()
     names = options.targets or list(targets.NAMES)
     if unknown := set(names) - set(targets.NAMES):
@@ -113,8 +106,8 @@ def main() -> int:
         found += outcome.findings
         sys.stdout.write(outcome.line() + "\n")
         sys.stdout.flush()
-        if options.shrink:
-            shrink(name, work)
+        if options.renew:
+            renew(name, work)
     if not found and options.keep is None:
         shutil.rmtree(base)
     sys.stdout.writelines(f"found: {path}\n" for path in found)

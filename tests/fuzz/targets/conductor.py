@@ -96,7 +96,7 @@ class _World:
         return made
 
     def _restore(self, kind: str) -> None:
-        databases.clear("message_parts", "messages", "ledger", "migrations")
+        databases.clear("message_parts", "messages", "ledger", "migrations", "audit_events", "audit_chains")
         step = _DUE[kind]
         if step is None:
             return

@@ -57,7 +57,7 @@ class _World:
         self._fill()
 
     def _fill(self) -> None:
-        databases.clear("migrations", "peers")
+        databases.clear("migrations", "peers", "audit_events", "audit_chains")
         with engine.session() as session:
             for name in ("cloud-b.sv2m", "cloud-c.sv2m"):
                 peers.create(session, name=name, url="https://b", ca_pem=CA, project_id="p9", direction="both")
