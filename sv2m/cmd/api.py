@@ -11,8 +11,7 @@ from cheroot.ssl import builtin
 from oslo_config import cfg
 
 from sv2m import errors
-from sv2m.cmd import program
-from sv2m.wsgi import assembly
+from sv2m.cmd import assembly, program
 
 
 class Listener:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from sv2m.api import deploy
-from sv2m.cmd import program
-from sv2m.wsgi import assembly
+from sv2m.cmd import assembly, program
 
 
 def arguments(environ: dict[str, str]) -> list[str]:
