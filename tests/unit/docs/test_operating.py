@@ -20,7 +20,7 @@ PHASES = {
     "source": SECTIONS["Phases"].partition("At B (")[0],
     "destination": SECTIONS["Phases"].partition("At B (")[2],
 }
-PAGES = ("operating.md", "installing.md", "evidence.md", "errors.md", "api.md")
+PAGES = ("operating.md", "installing.md", "security.md", "evidence.md", "errors.md", "api.md")
 
 
 @pytest.mark.parametrize("role", sorted(states.TABLES))
