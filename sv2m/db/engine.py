@@ -37,7 +37,22 @@ def start(conf: cfg.ConfigOpts) -> None:
     register_opts(conf)
     factory = enginefacade.transaction_context()
     factory.configure(sqlite_fk=True, **dict(conf.database))
-    use(factory.writer.get_engine())
+    engine = factory.writer.get_engine()
+    if engine.dialect.name == "sqlite":
+        _lock_first(engine)
+    use(engine)
+
+
+def _lock_first(engine: sa.Engine) -> None:
+    """Let SQLite's transactions take the lock for writing as they begin, not when they first write.
+
+    Of two that have both read and now want to write, SQLite makes one fail at once, however long it is told to wait.
+    """
+
+    @sa.event.listens_for(engine, "before_cursor_execute", retval=True)
+    def begin(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> tuple[str, Any]:
+        # oslo.db begins SQLite's transactions by this statement.
+        return ("BEGIN IMMEDIATE" if statement == "BEGIN" else statement), parameters
 
 
 def use(engine: sa.Engine | None) -> None:
