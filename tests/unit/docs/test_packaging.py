@@ -6,6 +6,10 @@ from __future__ import annotations
 import configparser
 import fnmatch
 import re
+import shutil
+import subprocess
+import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -70,3 +74,30 @@ def test_the_filters_options_are_those_of_the_filter() -> None:
     options = {name.strip(): value.strip() for name, value in lines}
     assert options.pop("paste.filter_factory") == f"{filter_factory.__module__}:{filter_factory.__name__}"
     filter_factory({}, **options)  # raises for an option that there is not
+
+
+def run(tool: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """One of oslo's tools, in a process of its own: what they import decides how oslo.service has its threads."""
+    path = Path(sys.executable).with_name(tool)
+    return subprocess.run([path, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_samples_are_generated(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "etc", tmp_path / "etc")
+    for tool, kind, made, says in (
+        ("oslo-config-generator", "oslo-config-generator", "sv2m.conf.sample", "#cloud_name = "),
+        ("oslopolicy-sample-generator", "oslo-policy-generator", "policy.yaml.sample", '#"secure_migration:load:list"'),
+    ):
+        done = run(tool, "--config-file", f"etc/{kind}/sv2m.conf", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert says in (tmp_path / "etc" / made).read_text()
+
+
+def test_the_configuration_of_the_page_is_one(tmp_path: Path) -> None:
+    block = re.search(r"The least, for all programs of a cloud:\n\n((?:    .*\n)+)", PAGE)
+    assert block is not None
+    (tmp_path / "sv2m.conf").write_text(textwrap.dedent(block[1]))
+    generator = (ROOT / "etc" / "oslo-config-generator" / "sv2m.conf").read_text()
+    namespaces = [f"--namespace={name}" for name in re.findall(r"^namespace = (\S+)$", generator, re.MULTILINE)]
+    done = run("oslo-config-validator", *namespaces, "--input-file", str(tmp_path / "sv2m.conf"))
+    assert done.returncode == 0, done.stderr
