@@ -70,19 +70,19 @@ _Change = Callable[[etree._Element, random.Random, _Donors], etree._Element | No
 
 
 def _any(root: etree._Element, rng: random.Random) -> etree._Element:
-    elements = [one for one in root.iter() if isinstance(one.tag, str)]
+    elements = list(root.iter(etree.Element))
     # Deep ones are many; the root and its children deserve as much.
     return rng.choice(elements) if rng.random() < 0.7 else rng.choice([root, *root.iterchildren(tag=etree.Element)])
 
 
 def _text(root: etree._Element, rng: random.Random, donors: _Donors) -> None:
-    leaves = [one for one in root.iter() if isinstance(one.tag, str) and not len(one)]
+    leaves = [one for one in root.iter(etree.Element) if not len(one)]
     one = rng.choice(leaves or [root])
     one.text = rng.choice(_VALUES)
 
 
 def _character(root: etree._Element, rng: random.Random, donors: _Donors) -> None:
-    leaves = [one for one in root.iter() if isinstance(one.tag, str) and one.text]
+    leaves = [one for one in root.iter(etree.Element) if one.text]
     if not leaves:
         return
     one = rng.choice(leaves)
