@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The faults themselves, and how everything is put right again as an init system and a repairman would."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from lab.cloud import PORTS, REPOSITORY, Cloud
+from lab.guests import until
+from lab.namespace import inside, members
+from lab.process import Process, Record, spawn, stop
+from lab.services import components
+from lab.services.base import Daemon
+from tests.cloud.world import Side, World
+from tests.faults import disks
+from tests.faults.matrix import DISK_FULL, OUT_OF_ORDER
+
+DEVICE = "peer0"
+#: Seconds that a service answers 500, or nothing: longer than SV2M waits for one answer in these tests.
+OUTAGE = 12.0
+BLIP = 5.0
+BALLAST = ".ballast"
+
+
+class Striker:
+    """Does one fault to the clouds, and undoes it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def strike(self, fault: str, side: Side, server: str | None) -> None:
+        """Let the fault happen, on this side.
+
+        Args:
+            server: the server whose QEMU is killed, where that is the fault
+        """
+        if fault == "kill-both-engines":
+            for one in (self._world.a, self._world.b):
+                kill(one, "sv2m-engine")
+        elif fault == "kill-qemu":
+            assert server is not None, "this side has no server yet"
+            kill_qemu(side, server)
+        elif fault.startswith("kill-"):
+            kill(side, fault.removeprefix("kill-"))
+        elif fault.startswith("cut-"):
+            link(side, "down")
+        elif fault == DISK_FULL:
+            fill(side)
+        else:
+            service, _, how = fault.rpartition("-")
+            assert how in OUT_OF_ORDER, fault
+            if how == "silent":
+                for process in session(side, service):
+                    process.signal(signal.SIGSTOP)
+            else:
+                kill(side, service)
+                self._refuse(side, service)
+
+    def lasts(self, fault: str) -> float:
+        """Seconds from the fault until the repairman comes; for one that is for good he waits for the end."""
+        if fault == "cut-5s":
+            return BLIP
+        return OUTAGE if fault.endswith(tuple(f"-{how}" for how in OUT_OF_ORDER)) else 0.5
+
+    def mend(self) -> None:
+        """Everything runs and is connected again; what was never broken is left alone."""
+        for side in (self._world.a, self._world.b):
+            link(side, "up")
+            empty(side)
+            cloud = side.session.cloud
+            stop([process for record in cloud.run.glob("refusing-*.json") if (process := Record(record).running())])
+            for process in members(cloud):
+                if _stopped(process):
+                    process.signal(signal.SIGCONT)
+        for daemon in _in_order():
+            for side in (self._world.a, self._world.b):
+                side.start(daemon.name)
+
+    def _refuse(self, side: Side, service: str) -> None:
+        cloud = side.session.cloud
+        command = [sys.executable, "-m", "tests.faults.refusing", str(PORTS[service])]
+        record = Record(cloud.run / f"refusing-{service}.json")
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+        spawn(inside(cloud, command), record, cloud.log / f"refusing-{service}.out", environment, cloud.directory)
+        until(lambda: _listening(side, service), f"port {PORTS[service]} answers 500", 30, 0.05)
+
+
+def kill(side: Side, service: str) -> None:
+    """SIGKILL every process of a service, at once."""
+    dying = session(side, service)
+    assert dying, f"{service} does not run at {side.name}"
+    for process in dying:
+        process.signal(signal.SIGKILL)
+    until(lambda: None if any(process.alive() for process in dying) else True, f"{service} is dead", 30, 0.02)
+
+
+def kill_qemu(side: Side, server: str) -> None:
+    """SIGKILL the QEMU of a server."""
+    process = qemu(side.session.cloud, side.session.run(["virsh", "domname", server]).stdout.strip())
+    assert process is not None, f"{server} has no QEMU at {side.name}"
+    process.signal(signal.SIGKILL)
+    until(lambda: None if process.alive() else True, "QEMU is dead", 30, 0.02)
+
+
+def qemu(cloud: Cloud, domain: str) -> Process | None:
+    """The process of a libvirt domain."""
+    file = cloud.directory / "libvirt" / "run" / "qemu" / f"{domain}.pid"
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return Process.find(int(file.read_text()))
+    return None
+
+
+def session(side: Side, service: str) -> list[Process]:
+    """A service's own process and all that it started: workers of uwsgi, the broker's Erlang machine."""
+    leader = side.session.process(service)
+    if leader is None:
+        return []
+    return [process for process in members(side.session.cloud) if _session_of(process) == leader.pid]
+
+
+def link(side: Side, state: str) -> None:
+    """The cable between the clouds, at this side's end."""
+    side.session.run(["ip", "link", "set", DEVICE, state])
+
+
+def fill(side: Side) -> None:
+    """Leave no room on the disks of this cloud's volumes."""
+    assert disks.bound(side), "filled would be the machine's own disk"
+    ballast = str(disks.share(side) / BALLAST)
+    side.session.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=1M"], check=False)
+    side.session.run(["sh", "-c", f"head -c 1M /dev/zero >> {ballast}"], check=False)
+
+
+def empty(side: Side) -> None:
+    """Give the room back."""
+    if disks.bound(side):
+        side.session.run(["rm", "-f", str(disks.share(side) / BALLAST)])
+
+
+def hold_still(seconds: float) -> None:
+    """Let a fault last."""
+    time.sleep(seconds)
+
+
+def _in_order() -> list[Daemon]:
+    """Each daemon after those that it needs."""
+    daemons = {daemon.name: daemon for part in components() for daemon in part.daemons}
+    ordered: dict[str, Daemon] = {}
+
+    def add(daemon: Daemon) -> None:
+        for need in daemon.needs:
+            if need in daemons and need not in ordered:
+                add(daemons[need])
+        ordered.setdefault(daemon.name, daemon)
+
+    for daemon in daemons.values():
+        add(daemon)
+    return list(ordered.values())
+
+
+def _listening(side: Side, service: str) -> bool | None:
+    return side.session.run(["sh", "-c", f"ss -Hltn 'sport = :{PORTS[service]}'"]).stdout.strip() != "" or None
+
+
+def _fields(process: Process) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def _session_of(process: Process) -> int | None:
+    fields = _fields(process)
+    return int(fields[3]) if fields else None
+
+
+def _stopped(process: Process) -> bool:
+    return _fields(process)[:1] == ["T"]

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the crash matrix that runs with the suite; `make test-faults` runs all of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.matrix import FAST, Case, draw, select
+from tests.faults.runner import Runner
+
+
+@pytest.mark.parametrize("case", select(draw(), FAST), ids=lambda case: case.name)
+def test_nothing_is_lost(runner: Runner, case: Case) -> None:
+    outcome = runner.run(case)
+    assert outcome.outcome == "passed", outcome.told
