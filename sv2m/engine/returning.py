@@ -43,14 +43,23 @@ def restore(work: Work) -> None:
             # The agent undoes what its journal names when it starts again; the VM does not wait for that.
             LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
     if state.get("stopped"):
-        server = services.servers.get(work.row.server_id or "")
-        if state["found"] == "ACTIVE" and server["status"] == "PAUSED":
-            services.servers.unpause(server["id"])
-            services.servers.wait_for(server["id"], {"ACTIVE"}, services.conf.engine.landing_timeout)
-        services.servers.unlock(server["id"])
+        try:
+            _bring_back(work)
+        except errors.NotFound as error:
+            # An administrator may delete what we have locked. Then nobody waits for it, but the keys still have to go.
+            LOG.error("Migration %s: the server cannot be brought back, it is gone: %s", work.id, error)
     if "TokenBA2" in work.documents:
         destroy_keys(work, [state["vmk_ref"]] if "vmk_ref" in state else [])
     revoke_access(work)
+
+
+def _bring_back(work: Work) -> None:
+    servers = work.services.servers
+    server = servers.get(work.row.server_id or "")
+    if work.state["found"] == "ACTIVE" and server["status"] == "PAUSED":
+        servers.unpause(server["id"])
+        servers.wait_for(server["id"], {"ACTIVE"}, work.services.conf.engine.landing_timeout)
+    servers.unlock(server["id"])
 
 
 def revoke_access(work: Work) -> None:

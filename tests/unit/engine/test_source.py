@@ -168,6 +168,15 @@ def test_a_withdrawal_is_tried_until_it_succeeds(source: Source) -> None:
     assert source.recorder.calls.count("servers.unpause") == 2
 
 
+def test_a_server_that_an_administrator_deleted_does_not_hold_up_its_keys(source: Source) -> None:
+    source.recorder.failing["edm.manifest"] = BROKEN
+    source.before("edm.manifest", lambda: source.nova.delete("", 1))
+    row = source.run()
+    assert (row.phase, row.status) == ("withdrawn", "failed")
+    assert "servers.unpause" not in source.recorder.calls
+    assert set(source.km.stored) == {"eik"}
+
+
 def test_whoever_moved_the_row_on_is_believed(source: Source) -> None:
     def somebody_else() -> None:
         with database.session() as session:
