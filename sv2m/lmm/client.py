@@ -45,9 +45,9 @@ class Client:
         """How full the cloud is."""
         return self._call(context, "load")
 
-    def sweep(self, context: dict[str, Any]) -> dict[str, Any]:
-        """Give back the room of migrations that have ended."""
-        return self._call(context, "sweep")
+    def sweep(self, context: dict[str, Any]) -> None:
+        """Give back the room of migrations that have ended, some time soon: nobody waits for it."""
+        self._client.cast(context, "sweep")
 
     def _call(self, context: dict[str, Any], method: str, **kwargs: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._client.call(context, method, **kwargs)

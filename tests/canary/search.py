@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes
 from xml.sax.saxutils import escape
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tests.canary.patterns import Patterns
 
@@ -71,8 +71,11 @@ def _parts(value: bytes) -> Iterator[tuple[str, bytes]]:
     """A key and its halves; of a private key in PEM its lines, and what it is made of."""
     if value.startswith(b"-----BEGIN"):
         lines = [line for line in value.splitlines() if len(line) >= 40 and not line.startswith(b"-----")]
-        # The first line holds the algorithm's name alone, which public keys have too.
-        yield from ((f" (line {number})", line) for number, line in enumerate(lines) if number)
+        key = load_pem_private_key(value, None)
+        public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        # What the public key has too is in every certificate. The first line holds the algorithm's name.
+        private = [one for one in enumerate(lines) if one[0] and base64.b64decode(one[1]) not in public]
+        yield from ((f" (line {number})", line) for number, line in private)
         yield from ((f" ({name})", number) for name, number in _numbers(value))
         return
     yield "", value
