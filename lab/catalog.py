@@ -23,28 +23,33 @@ RESEARCHERS = {
     "b": {"carol": "member", "bob": "reader", "mona": "manager"},
 }
 RESEARCH = "research"
+#: Another customer of each cloud, and who manages his project.
+NEIGHBOUR, NEIGHBOURS = "neighbour", {"olga": "manager"}
 
 
 def project_of(user: str) -> str:
     """The project in which a user of the lab has a role."""
     if user == "admin":
         return "admin"
-    return "service" if user in SERVICE_USERS else RESEARCH
+    if user in SERVICE_USERS:
+        return "service"
+    return NEIGHBOUR if user in NEIGHBOURS else RESEARCH
 
 
 def enter(cloud: Cloud) -> None:
     """Create all of it, by Keystone's API, as the cloud's first administrator."""
     client = Client(cloud)
     roles = {role["name"]: role["id"] for role in client.call("GET", "keystone", "/roles")["roles"]}
-    for name in (RESEARCH, "service"):
+    services = dict.fromkeys(SERVICE_USERS, ("admin", "service"))
+    people = {
+        RESEARCH: {user: (role,) for user, role in RESEARCHERS[cloud.name].items()},
+        NEIGHBOUR: {user: (role,) for user, role in NEIGHBOURS.items()},
+    }
+    for name, users in {**people, "service": services}.items():
         body = {"project": {"name": name, "domain_id": "default"}}
         project = client.call("POST", "keystone", "/projects", body)["project"]["id"]
-        if name == "service":
-            for user in SERVICE_USERS:
-                _user(client, cloud, user, project, [roles["admin"], roles["service"]])
-        else:
-            for user, role in RESEARCHERS[cloud.name].items():
-                _user(client, cloud, user, project, [roles[role]])
+        for user, given in users.items():
+            _user(client, cloud, user, project, [roles[role] for role in given])
     for kind, name, port, path in SERVICES:
         service = client.call("POST", "keystone", "/services", {"service": {"type": kind, "name": name}})
         for interface in ("public", "internal"):

@@ -83,6 +83,11 @@ def _setup(room: Room, private: Path) -> Iterator[str]:
     yield "mount -t tmpfs -o mode=755 tmpfs /run"
     yield "mkdir -p /run/lock"
     if isinstance(room, Cloud):
+        # Nova asks /sys/class/net which interfaces there are; the one inherited shows another network's.
+        yield f"mkdir {shlex.quote(str(private))}/cgroup"
+        yield f"mount --rbind /sys/fs/cgroup {shlex.quote(str(private))}/cgroup"
+        yield "mount -t sysfs sysfs /sys"
+        yield f"mount --move {shlex.quote(str(private))}/cgroup /sys/fs/cgroup"
         for place, own in {**_LIBVIRT, "/etc/barbican": "etc/barbican"}.items():
             source = shlex.quote(str(room.directory / own))
             yield f"mkdir -p {source} {place}"

@@ -61,6 +61,7 @@ def configure(cloud: Cloud) -> None:
                 "tsa_policy": POLICY,
             },
             "oslo_messaging_rabbit": {"heartbeat_in_pthread": True},
+            "oslo_messaging_notifications": {"driver": "messagingv2"},
         },
     )
 

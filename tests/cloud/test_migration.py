@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from cryptography import x509
 
 from lab import evidence
 from lab.guests import Count, until
+from lab.resources import NETWORK
 from tests.cloud.world import Side, World
 
 
@@ -65,13 +69,19 @@ def _is_an_ordinary_server(side: Side, server: str, boot: str) -> None:
     assert boot in until(earlier, "the guest boots from its disk at B"), "its disk came over"
 
 
-def test_an_unencrypted_server_goes_over(world: World) -> None:
+def test_an_unencrypted_server_goes_over_to_a_cloud_that_enrolled_by_file(world: World, tmp_path: Path) -> None:
+    said = world.enrol_by_file(world.b)
     server = world.a.manager.boot("plain-local", volume_type=None)
     before = world.a.manager.wait_for_count(server, 10)
-    _, landed = world.migrate(world.a, server)
+    migration, landed = world.migrate(world.a, server)
     first = world.b.manager.first_counted(landed)
     assert first is not None and first.boot == before.boot and first.count > before.count
     assert world.runnable((world.a, server), (world.b, landed)) == [(world.b.name, landed)]
+    evidence.save(world.a.session, migration["id"], tmp_path / "a")
+    used = b"".join(one.read_bytes() for one in (tmp_path / "a").rglob("*.pem"))
+    pems = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", used, re.DOTALL)
+    serials = {f"{x509.load_pem_x509_certificate(pem).serial_number:x}" for pem in pems}
+    assert said.split()[1] in serials, "the new certificate is the one that it signed by, at once"
 
 
 def test_an_unencrypted_volume_goes_over(world: World) -> None:
@@ -91,6 +101,19 @@ def test_a_paused_server_goes_over_exactly_where_it_stopped(world: World) -> Non
     assert last is not None
     _, landed = world.migrate(world.a, server)
     _went_on(world.b, landed, last)
+
+
+def test_a_network_interface_goes_over_with_its_mac_address(world: World) -> None:
+    server = world.a.manager.boot("connected", network=NETWORK)
+    (left,) = world.a.ports_of(server)
+    _, landed = world.migrate(world.a, server)
+    (arrived,) = world.b.ports_of(landed)
+    assert (arrived["mac_address"], arrived["status"]) == (left["mac_address"], "ACTIVE")
+    assert arrived["project_id"] == world.b.manager.show(landed)["tenant_id"], "it is the receiving project's own"
+    assert left["mac_address"] in world.b.session.run(["virsh", "dumpxml", landed]).stdout
+    assert world.a.ports_of(server) == []
+    world.b.manager.act(landed, "reboot", {"type": "HARD"})
+    world.b.manager.wait_for(landed, "ACTIVE")
 
 
 def test_there_and_back_again(world: World) -> None:

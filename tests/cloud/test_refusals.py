@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.catalog import NEIGHBOUR
 from lab.guests import Guests
 from lab.rest import ApiError
 from lab.ttp.authority import Authority
@@ -98,12 +99,13 @@ def test_a_reader_may_not_migrate(world: World, server: str) -> None:
     _untouched(world, server, "none")
 
 
-def test_a_member_of_another_project_does_not_even_see_it(world: World, server: str) -> None:
-    stranger = Guests(world.a.session, "nova", "service")
-    stranger.client = Guests(world.a.session, "bob", "research").client
+def test_the_manager_of_another_project_does_not_even_see_it(world: World, server: str) -> None:
+    stranger = Guests(world.a.session, "olga", NEIGHBOUR)
     with pytest.raises(ApiError) as refused:
-        world.request(world.a, "3f0d5c5a-0000-4000-8000-000000000000", by=world.a.manager)
+        world.request(world.a, server, by=stranger)
     assert refused.value.status == 404
+    assert stranger.call("GET", "sv2m-api", "/migrations")["migrations"] == []
+    _untouched(world, server, "none")
 
 
 def test_novas_own_migrations_pass_the_hook_untouched(world: World, server: str) -> None:
