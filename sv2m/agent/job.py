@@ -102,6 +102,12 @@ class Job(ABC):
             self._state = state
             self._news()
 
+    def _raise_why_failed(self) -> None:
+        """The operator is to read what went wrong, not that something did. :raises SV2MError: the job has failed."""
+        with self._condition:
+            if self._state == ports.FAILED and self._error is not None:
+                raise self._error
+
     def _doom(self, error: SV2MError) -> SV2MError:
         """The job will end in failure. The first error stays, and is returned."""
         with self._condition:

@@ -107,13 +107,19 @@ class SourceJob(Job):
         self._thread.start()
 
     def stop_and_finish(self) -> None:
-        """The guest has stopped: send what is left. :raises Conflict: the job is not that far."""
+        """The guest has stopped: send what is left.
+
+        :raises Conflict: the job is not that far.
+        :raises SV2MError: it has failed, and this is why.
+        """
+        self._raise_why_failed()
         if self.state in (ports.CONNECTING, ports.PRECOPY, ports.FAILED):
             raise Conflict(f"the source of migration {self.migration_id} is {self.state}, not ready")
         self._stop_now.set()
 
     def manifest(self) -> tuple[bytes, Sequence[Total]]:
-        """:raises Conflict: the job is not sealed."""
+        """:raises Conflict: the job is not sealed. :raises SV2MError: it has failed, and this is why."""
+        self._raise_why_failed()
         if self.state != ports.SEALED:
             raise Conflict(f"the source of migration {self.migration_id} is {self.state}, not sealed")
         return self._manifest, self._totals
