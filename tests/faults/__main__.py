@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.cloud import Lab
+from lab.down import stop_all
 from lab.progress import Progress
 from lab.session import LabSession
-from lab.up import up
+from lab.up import exclusive, up
 from tests.cloud.world import World
 from tests.faults import disks, matrix, table
 from tests.faults.hurry import hurried
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="also those that have passed already")
     parser.add_argument("--minutes", type=float, help="begin no case after so many minutes")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table of all results into this document")
+    parser.add_argument("--keep", action="store_true", help="leave the clouds running")
     options = parser.parse_args(arguments)
     cases = matrix.draw()
     chosen = matrix.select(cases, options.patterns)
@@ -40,10 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = {} if options.again else {name for name, one in results.read().items() if one.outcome == "passed"}
     left = [case for case in chosen if case.name not in done]
     print(f"{len(cases)} cases, {len(chosen)} chosen, {len(chosen) - len(left)} of them passed before", flush=True)
-    failed = _run(Lab.load(directory), left, results, options.minutes) if left else 0
+    failed = 0
+    if left:
+        lab = Lab.load(directory)
+        failed = _run(lab, left, results, options.minutes)
+        if not options.keep:
+            stop(lab)
     if options.write:
         table.write(options.write, table.markdown(cases, results.read()))
     return 1 if failed else 0
+
+
+def stop(lab: Lab) -> None:
+    """End both clouds."""
+    with exclusive(lab):
+        stop_all(lab)
+        (lab.directory / "up").unlink(missing_ok=True)
 
 
 def _run(lab: Lab, cases: Sequence[matrix.Case], results: table.Results, minutes: float | None) -> int:

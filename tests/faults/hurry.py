@@ -22,6 +22,7 @@ OPTIONS = {
         "downtime_timeout": "60",
         "offer_lifetime": "120",
     },
+    "agent": {"retry_seconds": "20"},
     "gateway": {"peer_timeout": "10", "peer_patience": "20"},
     "service_credentials": {"timeout": "8"},
 }
