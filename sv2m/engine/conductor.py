@@ -16,6 +16,7 @@ import oslo_messaging
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
+from sv2m.engine import landing
 from sv2m.engine.services import Services
 from sv2m.engine.work import Work
 from sv2m.engine.worker import Workers
@@ -156,6 +157,7 @@ class Conductor:
         documents = [(messages.RECEIVED, received)]
         if _messages(actions):
             # A Release that came after we had given up: the one answer, in the same transaction.
+            landing.check_not_arrived(work)
             documents.append((messages.SENT, work.sign(actions)))
         columns: dict[str, Any] = {}
         if isinstance(received.message, protocol.Closure) and received.message.outcome == "withdrawn":

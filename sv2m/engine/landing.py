@@ -198,6 +198,23 @@ def remove_place(work: Work) -> None:
     destroy_session_keys(work)
 
 
+def check_not_arrived(work: Work) -> None:
+    """Before B signs, for ever, that it does not run the server: that it does not.
+
+    Only a database that is older than the truth gets here: it knows nothing of the Release that this B had taken. On
+    B's word A would let its own copy run. So nothing is said, A waits on, and people look.
+
+    :raises HostError: the server has arrived and runs here.
+    """
+    arrived = work.services.servers.find_arrived(work.id, work.row.project_id)
+    if arrived and not work.state.get("lost"):
+        raise errors.HostError(
+            f"server {arrived[0]} of migration {work.id} has arrived and runs here; that it does not is not signed",
+            code="arrived-before",
+            remedy="Tell the source's operators that the server is here: only they can remove theirs.",
+        )
+
+
 def destroy_session_keys(work: Work) -> None:
     """VMK, ekB's private half and the transit copies of EIKs: their time is over."""
     state = work.state

@@ -78,6 +78,23 @@ def test_bs_database_restored_from_the_middle_of_a_migration(b: CloudB, phase: s
     assert b.storage.volumes
 
 
+def test_bs_database_restored_while_a_waits_for_its_receipt(b: CloudB) -> None:
+    """The server runs at B, A has not heard of it yet; B's database says that it gave up. A must not be told so."""
+    b.source.run("Transfer")
+    b.stop()
+    backup = Backup()
+    b.start()
+    b.source.run("Release")
+    b.carry_on()
+    b.stop()
+    backup.restore()
+    b.start()
+    assert b.look(later=timedelta(hours=3)).phase == "undone"
+    refusal = b.refusal(b.source.documents["Release"])
+    assert (refusal.code, refusal.fault) == ("arrived-before", "host")
+    assert b.runs
+
+
 def test_an_older_state_of_the_same_server(b: CloudB) -> None:
     b.source = b.sender(vm=clouds.NEEDS["vm"], generation=7)  # type: ignore[arg-type]
     b.source.run()
