@@ -30,8 +30,8 @@ from tests.protocol import clouds
 from tests.unit.engine.sender import Sender
 from tests.unit.km.fakes import URL, Encryption, MemoryImages, MemoryKeys, MemoryStorage
 
-VMK = b"SV2M canary VMK:" + os.urandom(16)
-EIK = b"SV2M canary EIK:" + os.urandom(16)
+#: Of this run alone: no half of either is anywhere on this machine because of another run.
+VMK, EIK = os.urandom(32), os.urandom(32)
 #: Gives clients of a module's endpoint: directly, or over RPC.
 Connect = Callable[[type, str, object], Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,23 +38,22 @@ class _Lines(logging.Handler):
 
 
 class Heard:
-    """What was logged, raised, and said over RPC."""
+    """What was logged, raised, and said over RPC.
+
+    :param directory: where this test, and what it starts, write everything that they write, temporary files too.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._begin = time.time() - 1
         self.log = _Lines()
         self.raised: list[str] = []
         self.rpc: list[str] = []
 
     def places(self) -> list[Place]:
-        """All of it, the files that were written meanwhile, and all processes."""
+        """All of it, the files that were written meanwhile, and the processes that were started."""
         said = {"log": self.log.lines, "exceptions": self.raised, "RPC": self.rpc}
         found = [(name, "\n".join(lines).encode(errors="surrogatepass")) for name, lines in said.items()]
-        found += files(self._directory)
-        for directory in {tempfile.gettempdir(), "/tmp", "/dev/shm"}:
-            found += files(Path(directory), since=self._begin, largest=4 << 20)
-        return [*found, *processes()]
+        return [*found, *files(self._directory), *processes(self._directory)]
 
 
 @pytest.fixture
@@ -73,6 +71,9 @@ def quick(database: sa.Engine) -> sa.Engine:
 @pytest.fixture
 def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     made = Heard(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     root = logging.getLogger()
     # SQLAlchemy shows parameters only at these levels.
     levels = {name: logging.getLogger(name).level for name in ("", "sqlalchemy.engine", "oslo_messaging")}

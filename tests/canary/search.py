@@ -10,6 +10,7 @@ import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ SHORTEST = 16
 _TEXT = 16 << 20
 #: Line ends and blanks, also as JSON and Python write them, by which long base64 is broken.
 _BREAKS = re.compile(rb"\\[rn]|[\r\n\t ]+")
+#: Of an archive that is still being written, or is none.
+_CUT = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,12 @@ def _opened(where: str, content: bytes) -> Iterator[Place]:
     """The content, and if it is an archive what is in it."""
     yield where, content
     if content.startswith(b"PK\3\4"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name in archive.namelist():
-                yield from _opened(f"{where}:{name}", archive.read(name))
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                for name in archive.namelist():
+                    yield from _opened(f"{where}:{name}", archive.read(name))
+        except _CUT:
+            return
     elif content[257:262] == b"ustar" or content.startswith(b"\x1f\x8b"):
         try:
             with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -138,7 +144,7 @@ def _opened(where: str, content: bytes) -> Iterator[Place]:
                     inner = archive.extractfile(member)
                     if inner is not None:
                         yield from _opened(f"{where}:{member.name}", inner.read())
-        except tarfile.TarError:
+        except _CUT:
             return
 
 
@@ -160,18 +166,46 @@ def files(
                 continue  # it is gone, or it is nobody's to read
 
 
-def processes(network: str | None = None) -> Iterator[Place]:
-    """Arguments and environment of every process.
+def networked(network: str) -> Iterator[Place]:
+    """Arguments and environment of every process in a network namespace.
 
-    :param network: of those in this network namespace only (the target of /proc/PID/ns/net).
+    :param network: the target of /proc/PID/ns/net.
     """
+    for entry, places in _processes():
+        try:
+            if str((entry / "ns" / "net").readlink()) == network:
+                yield from places
+        except OSError:
+            continue  # it has ended
+
+
+def processes(*directories: Path) -> list[Place]:
+    """Arguments and environment of this process and of those that descend from it, whatever they call themselves.
+
+    :param directories: also of every process that names one of these there: a hypervisor is nobody's child.
+    """
+    names = [os.fsencode(directory) for directory in directories]
+    seen: list[tuple[int, int, list[Place]]] = []
+    own = {os.getpid()}
+    for entry, places in _processes():
+        try:
+            # Behind the name, which may have anything in it: state, parent.
+            parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except OSError:
+            continue  # it has ended
+        seen.append((int(entry.name), parent, places))
+        if any(name in content for name in names for _, content in places):
+            own.add(int(entry.name))
+    while more := {pid for pid, parent, _ in seen if parent in own} - own:
+        own |= more
+    return [place for pid, _, places in seen if pid in own for place in places]
+
+
+def _processes() -> Iterator[tuple[Path, list[Place]]]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            if network is not None and str((entry / "ns" / "net").readlink()) != network:
-                continue
-            for name in ("cmdline", "environ"):
-                yield str(entry / name), (entry / name).read_bytes()
+            yield entry, [(str(entry / name), (entry / name).read_bytes()) for name in ("cmdline", "environ")]
         except OSError:
             continue  # it has ended

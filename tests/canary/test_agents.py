@@ -49,7 +49,9 @@ def test_nothing_is_seen_between_two_hosts(hosts: Hosts, search: Search, heard: 
         placeholder = hosts.placeholder()
         move = world.move()
         world.keys[move.vmk_ref] = canaries.VMK
-        with Watch(lambda: [*processes(), *(one for state in world.states for one in files(state))]) as watch:
+        with Watch(
+            lambda: [*processes(hosts.directory), *(one for state in world.states for one in files(state))]
+        ) as watch:
             move.land(placeholder)
             tap = Tap(move.endpoint["port"])
             try:

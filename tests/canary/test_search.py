@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.canary import search
 from tests.canary.search import Search, files, processes
+from tests.unit.transfer.channel import until
 
 KEY = b"<canary & key>\x00\xff" + bytes(range(200, 216))
 SEARCH = Search({"key": KEY})
@@ -110,3 +111,15 @@ def test_files_and_processes_are_looked_at(tmp_path: Path) -> None:
             assert any(f"/{process.pid}/" in leak.where for leak in SEARCH.within(processes()))
         finally:
             process.communicate(b"\n")
+
+
+def test_of_processes_that_are_nobodys_child_those_are_looked_at_that_name_the_directory(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # The shell ends at once; what it has started lives until the pipe is closed.
+    shell = ["sh", "-c", f"tail -n 1 {tmp_path}/pipe {KEY.hex()} > /dev/null 2>&1 & echo $!"]
+    pid = int(subprocess.run(shell, stdout=subprocess.PIPE, check=True).stdout)
+    with (tmp_path / "pipe").open("wb"):
+        until("it is nobody's child", lambda: Path(f"/proc/{pid}/comm").read_text() == "tail\n")
+        own = {where for where, _ in processes()}
+        assert f"/proc/{os.getpid()}/cmdline" in own and f"/proc/{pid}/cmdline" not in own
+        assert any(f"/{pid}/" in leak.where for leak in SEARCH.within(processes(tmp_path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from lab.cloud import PORTS
 from lab.rest import ApiError, Client
 from lab.services import sv2m
 from tests.canary.capture import Capture
-from tests.canary.search import Place, Search, files, processes
+from tests.canary.search import Place, Search, files, networked
 from tests.canary.watch import Watch
 from tests.cloud.world import Side, World
 
@@ -89,14 +90,14 @@ def _network(side: Side) -> str:
     return str(Path(f"/proc/{namespace.anchor(side.session.cloud).pid}/ns/net").readlink())
 
 
-def _moments(world: World) -> list[Place]:
-    """What may be there for a moment: arguments and environments, and small files."""
+def _moments(world: World, begin: float) -> list[Place]:
+    """What may be there for a moment: arguments and environments, and small files that were written since then."""
     found: list[Place] = []
     for side in (world.a, world.b):
-        found += processes(_network(side))
+        found += networked(_network(side))
         found += files(side.session.cloud.directory / "sv2m", largest=1 << 20)
     for directory in ("/tmp", "/dev/shm"):
-        found += files(Path(directory), largest=1 << 16)
+        found += files(Path(directory), since=begin, largest=1 << 16)
     return found
 
 
@@ -112,6 +113,7 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
     server = world.a.manager.boot("canary")
     world.a.manager.wait_for_count(server, 10)
     secrets = {"EIK at A": _eik(world.a, server)}
+    begin = time.time() - 1
     with contextlib.ExitStack() as listening:
         # Plain are, inside a cloud, the broker (RPC and notifications) and the database; between them, all there is.
         inside = (PORTS["rabbitmq"], PORTS["mariadb"])
@@ -123,7 +125,7 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
                 ("peer0", (), side.session.in_network()),
             )
         ]
-        watch = listening.enter_context(Watch(lambda: _moments(world), 0.2))
+        watch = listening.enter_context(Watch(lambda: _moments(world, begin), 0.2))
         migration = world.request(world.a, server)
         for phases in (("transferring",), ("transferred", "prepared", "released", "receipted", "closing", "closed")):
             world.reaches(world.a, migration, *phases)
