@@ -34,23 +34,29 @@ class Outcome:
 
     name: str
     runs: int
-    seconds: float
+    #: Inputs a second, of this command's own.
+    rate: float
     corpus: int
     memory: int
     findings: list[Path]
 
     def line(self) -> str:
-        rate = self.runs / self.seconds if self.seconds else 0
-        return f"{self.name:<16}{self.runs:>10}{rate:>9.0f}{self.corpus:>8}{self.memory:>9}{len(self.findings):>10}"
+        return (
+            f"{self.name:<16}{self.runs:>10}{self.rate:>9.0f}{self.corpus:>8}{self.memory:>9}{len(self.findings):>10}"
+        )
 
 
 _HEAD = f"{'target':<16}{'runs':>10}{'runs/s':>9}{'corpus':>8}{'MiB':>9}{'findings':>10}"
 
 
 def fuzz(name: str, work: Path, seconds: float, runs: int | None) -> Outcome:
-    """Run one target until its time or its inputs are used up; a run that a hang ended is begun again."""
+    """Run one target until its time or its inputs are used up; a run that a hang ended is begun again.
+
+    :param runs: together with those that were made in ``work`` before.
+    """
     begin = time.monotonic()
-    done, memory = 0, 0
+    done, memory = _counted(work)
+    before = done
     while True:
         spent = time.monotonic() - begin
         left = runs - done if runs is not None else None
@@ -60,16 +66,20 @@ def fuzz(name: str, work: Path, seconds: float, runs: int | None) -> Outcome:
         command = [sys.executable, "-m", "tests.fuzz.run", name, str(work), f"-rss_limit_mb={_MEMORY}", *limit]
         with (work / "log").open("a") as log:
             code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-        text = (work / "log").read_text(errors="replace")
-        executed = re.findall(r"stat::number_of_executed_units: (\d+)", text)
-        peak = re.findall(r"stat::peak_rss_mb: +(\d+)", text)
-        before, done = done, sum(map(int, executed))
-        memory = max(map(int, peak), default=0)
-        if done == before:
+        last, (done, memory) = done, _counted(work)
+        if done == last:
             raise SystemExit(f"{name} does not run (exit {code}); see {work / 'log'}")
     findings = sorted(path for path in (work / "findings").iterdir() if path.suffix != ".txt")
     corpus = len(list((work / "corpus").iterdir()))
-    return Outcome(name, done, time.monotonic() - begin, corpus, memory, findings)
+    return Outcome(name, done, (done - before) / (time.monotonic() - begin), corpus, memory, findings)
+
+
+def _counted(work: Path) -> tuple[int, int]:
+    """Inputs, and the most memory in MiB, of all runs whose ends are in the log."""
+    text = (work / "log").read_text(errors="replace") if (work / "log").exists() else ""
+    executed = re.findall(r"stat::number_of_executed_units: (\d+)", text)
+    peak = re.findall(r"stat::peak_rss_mb: +(\d+)", text)
+    return sum(map(int, executed)), max(map(int, peak), default=0)
 
 
 def renew(name: str, work: Path) -> None:
@@ -90,7 +100,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(targets.NAMES))
     parser.add_argument("--seconds", type=float, default=600, help="for all targets together")
     parser.add_argument("--runs", type=int, help="inputs for each target, instead of a time")
-    parser.add_argument("--keep", type=Path, help="directory to work in; goes on from what is there")
+    parser.add_argument("--keep", type=Path, help="directory to work in; goes on from what is there, and counts on")
     parser.add_argument("--renew", action="store_true", help="renew corpus/ from what was reached")
     options = parser.parse_args()
     names = options.targets or list(targets.NAMES)
