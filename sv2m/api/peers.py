@@ -97,7 +97,8 @@ def _check(peer: Mapping[str, Any]) -> None:
         try:
             # The TLS library's own parser: what it takes here it will take when the peer is called.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=peer[field])
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:
+            # TypeError: it is not ASCII.
             raise errors.LocalError(
                 f"{field} holds no certificate that can be read", code="invalid-request"
             ) from error
