@@ -7,12 +7,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pymysql
 
 from lab.guests import TimedOutError, until
 from lab.rest import ApiError
-from tests.cloud.world import FINAL, Side, World
+from sv2m.protocol import states
+from tests.cloud.world import Side, World
 from tests.faults import striking
 from tests.faults.hold import Hold, arm
 from tests.faults.matrix import ENTERED, Case
@@ -113,17 +115,29 @@ class Passage:
             if hold.waiting():
                 return True
             with contextlib.suppress(ApiError):
-                shown = self.source.migration(self.migration)
-                over = shown["status"] in FINAL and shown["phase"] not in ("closing", "telling")
-                if over and not self._case.company:
-                    raise NeverReachedError(f"{hold.phase} of {hold.role} was never {hold.moment}: it is {shown}")
+                if not self._case.company and self._over():
+                    raise NeverReachedError(f"{hold.phase} of {hold.role} was never {hold.moment}: {self._shown()}")
             return None
 
         try:
             until(look, "held", PATIENCE, 0.05)
         except TimedOutError as error:
-            shown = self.source.migration(self.migration)
-            raise NeverReachedError(f"{hold.phase} of {hold.role} was never {hold.moment}: it is {shown}") from error
+            raise NeverReachedError(
+                f"{hold.phase} of {hold.role} was never {hold.moment} in {PATIENCE:.0f} s: {self._shown()}"
+            ) from error
+
+    def _over(self) -> bool:
+        """Both sides are done: what was to be held will not come any more."""
+        if self.source.migration(self.migration)["phase"] not in states.FINAL["source"]:
+            return False
+        try:
+            return self.destination.migration(self.migration)["phase"] in states.FINAL["destination"]
+        except ApiError as error:
+            return error.status == HTTPStatus.NOT_FOUND
+
+    def _shown(self) -> str:
+        shown = self.source.migration(self.migration)
+        return f"A is in {shown['phase']}, {shown['status']}, {(shown['error'] or {}).get('message')}"
 
 
 def _disarmed(side: Side) -> bool | None:
