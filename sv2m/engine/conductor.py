@@ -160,7 +160,9 @@ class Conductor:
             landing.check_not_arrived(work)
             documents.append((messages.SENT, work.sign(actions)))
         columns: dict[str, Any] = {}
-        if isinstance(received.message, protocol.Closure) and received.message.outcome == "withdrawn":
+        withdrawn = isinstance(received.message, protocol.Closure) and received.message.outcome == "withdrawn"
+        # A that hears of our failure withdraws; what our operator reads stays our own reason.
+        if withdrawn and work.row.error_code is None:
             columns = {
                 "fault": "peer",
                 "error_code": "withdrawn",

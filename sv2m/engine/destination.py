@@ -48,8 +48,9 @@ def decide(work: Work) -> None:
 
 def refuse(work: Work, error: errors.SV2MError) -> None:
     """Say no, signed, with the reason, and keep nothing."""
-    services = work.services
-    services.lmm.release(work.context, work.id)
+    work.services.lmm.release(work.context, work.id)
+    # An engine that was killed further on may have left a key; what was allowed then need not be allowed now.
+    landing.destroy_session_keys(work)
     signed = work.sign(work.machine.local(protocol.RoomRefused(protocol.Refused(error.code, error.message))))
     work.commit(
         (SENT, signed),
@@ -98,14 +99,19 @@ def resume(work: Work) -> None:
     try:
         services.edm.check_restored(work.context, host, work.id, server_id)
     except errors.HypervisorError as error:
-        # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
-        work.remember(lost=True)
-        signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
-        work.commit((SENT, signed), **failure(error))
-        return
-    # Nova must call it ACTIVE before it runs, or its periodic task stops what it believes suspended.
-    services.servers.reset_active(server_id)
-    services.edm.resume(work.context, host, work.id, server_id)
+        if services.edm.status(work.context, host, work.id)["state"] != "running":
+            # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
+            work.remember(lost=True)
+            signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
+            work.commit((SENT, signed), **failure(error))
+            return
+        # It has run, before this engine or the one before it could say so, and what it did then the world has seen:
+        # A's copy is an older state of it. That it has ended since is what may happen to any server.
+        LOG.error("Migration %s: server %s was resumed here, and has ended since: %s", work.id, server_id, error)
+    else:
+        # Nova must call it ACTIVE before it runs, or its periodic task stops what it believes suspended.
+        services.servers.reset_active(server_id)
+        services.edm.resume(work.context, host, work.id, server_id)
     # Before A may delete its own: from here on nothing takes this one for a leftover, not even an engine whose database
     # was restored from a time at which it was one.
     services.servers.mark_arrived(server_id, work.id)
@@ -126,7 +132,7 @@ def undo(work: Work) -> None:
     """``undoing``: nothing of the attempt stays here."""
     landing.remove_place(work)
     work.machine.local(protocol.Undone(datetime.now(UTC)))
-    work.commit(status="aborted" if work.row.error_code == "withdrawn" else "failed")
+    work.commit(status="aborted" if work.row.error_code in ("withdrawn", "aborted") else "failed")
 
 
 def failure(error: errors.SV2MError) -> dict[str, str]:

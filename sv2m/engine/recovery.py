@@ -96,9 +96,8 @@ class Recovery:
         return ends
 
     def _give_up(self, migration_id: str, error: errors.SV2MError) -> None:
-        work = Work(self._services, migration_id, self._workers.stopping)
         try:
-            give_up(work, error)
+            give_up(Work(self._services, migration_id, self._workers.stopping), error)
         except errors.SV2MError as refused:
             LOG.warning("Migration %s: cannot be given up: %s", migration_id, refused)
             return

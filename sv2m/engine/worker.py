@@ -90,14 +90,17 @@ class Workers:
             self._running.pop(migration_id, None)
             self._again.discard(migration_id)
 
-    def _carry(self, migration_id: str) -> None:
+    def _claim(self, migration_id: str) -> bool:
         with database.session() as session:
-            now = datetime.now(UTC)
-            if not migrations.claim(session, migration_id, self._owner, now, self._stale_after):
-                return
+            return migrations.claim(session, migration_id, self._owner, datetime.now(UTC), self._stale_after)
+
+    def _carry(self, migration_id: str) -> None:
+        if not self._claim(migration_id):
+            return
         work = Work(self._services(), migration_id, self._stopping)
         pause = _PAUSE
-        while not self._stopping.is_set():
+        # Claimed again for each step: whoever was taken for dead while a step held him up leaves the rest to his heir.
+        while not self._stopping.is_set() and self._claim(migration_id):
             work.reload()
             step = flow.step(work.row.role, work.row.phase)
             if step is None:
@@ -129,7 +132,11 @@ def give_up(work: Work, error: errors.SV2MError) -> None:
     """
     LOG.warning("Migration %s: giving up in %s: %s (%s)", work.id, work.row.phase, error, error.code)
     # A fresh machine: the failed step may have moved the one in hand before it failed.
+    failed_in = work.row.phase
     work.reload()
+    if work.row.phase != failed_in:
+        LOG.info("Migration %s: it is in %s already", work.id, work.row.phase)
+        return
     work.machine.local(protocol.Failed(error.code))
     try:
         work.commit(**failure(error))

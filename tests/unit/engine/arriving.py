@@ -148,6 +148,7 @@ class Agent:
         #: What keeps the restored guest from being run: it is gone.
         self.gone: errors.HypervisorError | None = None
         self.runs = 0
+        self.forgotten = False
 
     def endpoint(self, context: Any, host: str) -> dict[str, Any]:
         return {"host": "192.0.2.1", "port": 4711}
@@ -177,10 +178,13 @@ class Agent:
             self.state, self.runs = "running", self.runs + 1
 
     def abort(self, context: Any, host: str, migration_id: str) -> None:
+        if self.state == "running":
+            raise errors.Conflict("the guest runs here already; it cannot be undone any more")
         self.state = "unknown"
 
     def forget(self, context: Any, host: str, migration_id: str) -> None:
         """Only the agent's own bookkeeping goes."""
+        self.forgotten = True
 
 
 class Destination:
@@ -248,12 +252,28 @@ class Destination:
         :raises Killed: the recorder was told to kill, and did, before B answered.
         """
         for _ in range(_ASKS):
+            self._answer_only_if_alive()
             answer = self.conductor.receive({}, surroundings.b64(document))
             if answer["status"] != HTTPStatus.ACCEPTED:
                 return base64.b64decode(answer["document_b64"]) if answer["document_b64"] else None
-            if self.recorder.kill_at is not None and len(self.recorder.calls) >= self.recorder.kill_at:
-                raise Killed(self.recorder.calls[-1])
         raise AssertionError(f"B works for ever in {self.phase}")
+
+    def _answer_only_if_alive(self) -> None:
+        if self.recorder.kill_at is not None and len(self.recorder.calls) >= self.recorder.kill_at:
+            raise Killed(self.recorder.calls[self.recorder.kill_at - 1])
+
+    def restart(self) -> None:
+        """The engine was killed; nothing but its rows is left, and a new one takes them up at once."""
+        self.recorder.kill_at = None
+        self.stop()
+        self.start()
+        if self.phase != "none":
+            self.look()
+
+    def run(self) -> Any:
+        """Everything that is left to say and to do. :returns: the row."""
+        self.source.run()
+        return self.carry_on()
 
     def carry_on(self) -> Any:
         """Let the engine do what is its own to do. :returns: the row of :attr:`source`'s migration."""
@@ -301,6 +321,15 @@ class Destination:
         servers = list(self.nova.servers.values())
         ordinary = len(servers) == 1 and servers[0]["status"] == "ACTIVE" and not servers[0]["locked"]
         return ordinary and self.agent.runs == 1 and not self.km.stored and not self.lmm.held
+
+    @property
+    def whole(self) -> bool:
+        """What arrived is all there, once, and nothing else is."""
+        needs = self.source.offer.needs
+        made = [len(self.neutron.ports), len(self.km.volumes), len(self.glance.images)]
+        wanted = [min(1, len(needs.nics)), sum(bool(disk.volume_gb) for disk in needs.disks), 0]
+        arrived = all(server["arrived"] for server in self.nova.servers.values())
+        return self.runs and arrived and made == wanted and self.agent.forgotten
 
     @property
     def untouched(self) -> bool:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sv2m.engine import asking, conductor, worker
-from tests.unit.db.conftest import database
 from tests.unit.engine.arriving import Destination
 from tests.unit.engine.leaving import Source
+from tests.unit.engine.quickly import database, known_keys, template
 
-__all__ = ["database"]
+__all__ = ["database", "known_keys", "template"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ class Killed(BaseException):
 class Recorder:
     """Hands calls on to fakes.
 
-    ``calls`` are the names so far ("km.wrap"). ``failing`` maps a name to the error that its calls raise; ``hooks``
-    a name to what is done, once, just before it.
+    ``calls`` are the names so far ("km.wrap"). ``failing`` maps a name to the error that its calls raise, ``once`` a
+    phase and a name to what is raised one by one by the next calls in that phase; ``hooks`` a name to what is done,
+    once, just before it.
     """
 
     def __init__(self, phase: Callable[[], str]) -> None:
@@ -24,6 +25,9 @@ class Recorder:
         #: The phase that the row was in at each of the calls.
         self.phases: list[str] = []
         self.failing: dict[str, Exception] = {}
+        self.once: dict[tuple[str, str], list[Exception]] = {}
+        #: What ``once`` raises comes after the call's effect: the answer was lost.
+        self.once_after_effect = False
         self.hooks: dict[str, Callable[[], None]] = {}
         #: Kill at the n-th call, before or after its effect.
         self.kill_at: int | None = None
@@ -42,7 +46,12 @@ class Recorder:
             hook()
         if name in self.failing:
             raise self.failing[name]
+        broken = self.once.get((self.phases[-1], name))
+        if broken and not self.once_after_effect:
+            raise broken.pop(0)
         result = method(*args, **kwargs)
+        if broken:
+            raise broken.pop(0)
         if due:
             raise Killed(name)
         return result
