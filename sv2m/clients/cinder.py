@@ -47,6 +47,8 @@ class Volume:
     servers: tuple[str, ...]
     """Servers that it is attached to."""
     metadata: Mapping[str, str]
+    group_id: str = ""
+    """The group that it is in, if any."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ class Cinder:
             f"read encryption of volume {volume_id}", "GET", f"/volumes/{volume_id}/encryption"
         )
         return _encryption(body) if body.get("encryption_key_id") else None
+
+    def snapshots(self, volume_id: str) -> list[str]:
+        """Ids of a volume's snapshots, in whatever project."""
+        params = {"all_tenants": "1", "volume_id": volume_id}
+        body = self._rest.json(f"list snapshots of volume {volume_id}", "GET", "/snapshots", params=params)
+        return [str(one["id"]) for one in body["snapshots"]]
 
     def types(self) -> list[VolumeType]:
         """All volume types with their encryption, which only an administrator sees."""
@@ -201,4 +209,5 @@ def _volume(body: Mapping[str, Any]) -> Volume:
         project_id=body.get("os-vol-tenant-attr:tenant_id") or "",
         servers=tuple(str(one["server_id"]) for one in body.get("attachments") or ()),
         metadata=dict(body.get("metadata") or {}),
+        group_id=body.get("group_id") or "",
     )

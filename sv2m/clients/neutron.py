@@ -68,19 +68,10 @@ class Neutron:
         for port in self.find(migration_id):
             self.delete_port(port.id)
 
-    def port(self, port_id: str) -> Port:
-        """One port."""
-        return _port(self._rest.json(f"read port {port_id}", "GET", f"/ports/{port_id}")["port"])
-
-    def ports_of(self, server_id: str) -> list[Port]:
-        """Ports that are bound to a server."""
-        params = {"device_id": server_id}
-        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
-
-    def mtu(self, network_id: str) -> int:
-        """MTU of a network, bytes."""
-        body = self._rest.json(f"read network {network_id}", "GET", f"/networks/{network_id}")
-        return int(body["network"].get("mtu") or 1500)
+    def made_for(self, server_id: str) -> list[str]:
+        """Ids of the ports of a server that :meth:`create` made, when it arrived here."""
+        body = self._rest.json("list ports", "GET", "/ports", params={"device_id": server_id})
+        return [str(one["id"]) for one in body["ports"] if str(one.get("name")).startswith(_name(""))]
 
     def network_id(self, project_id: str, name: str) -> str:
         """Id of the network that a project sees under this name or id.

@@ -17,7 +17,7 @@ class Storage:
         self._glance = glance
 
     def get(self, volume_id: str) -> dict[str, Any]:
-        """A volume: id, name, status, size (GiB), type, encrypted, multiattach, bootable, servers (ids).
+        """A volume: id, name, status, size (GiB), type, encrypted, multiattach, bootable, group (id), servers (ids).
 
         :raises sv2m.errors.NotFound: there is no such volume.
         """
@@ -31,6 +31,7 @@ class Storage:
             "encrypted": volume.encrypted,
             "multiattach": volume.multiattach,
             "bootable": volume.bootable,
+            "group": volume.group_id,
             "servers": list(volume.servers),
         }
 
@@ -45,6 +46,10 @@ class Storage:
             "key_size": found.key_size,
             "control_location": found.control_location,
         }
+
+    def snapshots(self, volume_id: str) -> list[str]:
+        """Ids of a volume's snapshots."""
+        return self._cinder.snapshots(volume_id)
 
     def delete(self, volume_id: str, timeout: float) -> None:
         """Delete a volume and its key, and wait until it is gone; that it is gone already is fine."""

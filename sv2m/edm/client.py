@@ -98,9 +98,14 @@ class Client:
         """Where the job is, as soon as that is news."""
         return self._dict(context, host, "wait", migration_id=migration_id, seq=seq, timeout=timeout)
 
-    def abort(self, context: dict[str, Any], host: str, migration_id: str) -> None:
-        """Undo everything on that host."""
-        self._call(context, host, "abort", slow=True, migration_id=migration_id)
+    def abort(
+        self, context: dict[str, Any], host: str, migration_id: str, patience: float = SLOW_TIMEOUT
+    ) -> None:
+        """Undo everything on that host.
+
+        :param patience: seconds.
+        """
+        self._call(context, host, "abort", patience=patience, migration_id=migration_id)
 
     def forget(self, context: dict[str, Any], host: str, migration_id: str) -> None:
         """Remove the bookkeeping."""
@@ -112,9 +117,18 @@ class Client:
         return dict(self._call(context, host, method, slow=slow, **arguments))
 
     def _call(
-        self, context: dict[str, Any], host: str, method: str, *, slow: bool = False, **arguments: Any
+        self,
+        context: dict[str, Any],
+        host: str,
+        method: str,
+        *,
+        slow: bool = False,
+        patience: float | None = None,
+        **arguments: Any,
     ) -> Any:
         client = (self._slow if slow else self._client).prepare(server=host)
+        if patience is not None:
+            client = client.prepare(timeout=patience)
         try:
             return client.call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:

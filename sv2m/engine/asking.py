@@ -19,25 +19,26 @@ class Stopping(Exception):
     """This engine is told to stop; the migration's row says where whoever comes next goes on."""
 
 
-def ask(work: Work, document: bytes, *, insist: bool = False) -> bytes | None:
+def ask(work: Work, document: bytes, *, committed: bool = False) -> bytes | None:
     """Send one document and return the peer's signed reply, None where there is none.
 
-    :param insist: True after the commit: neither an abort, nor the offer's lifetime, nor an unsigned refusal ends the
-        asking, because only the peer's signature can say what became of the VM.
+    :param committed: True after the commit: neither an abort nor the offer's lifetime ends the asking. What is raised
+        then ends nothing either: the step is done again, because only the peer's signature can say what became of the
+        VM. A peer that is away so keeps no thread from others' work.
     :raises PeerUnreachable: no answer within ``[gateway] peer_patience``.
-    :raises RefusedByPeer: the peer refused (never with ``insist``).
+    :raises RefusedByPeer: the peer refused.
     """
     deadline = time.monotonic() + work.services.conf.gateway.peer_patience
     pause = _PAUSE
     while True:
         if work.stopping.is_set():
             raise Stopping
-        if not insist:
+        if not committed:
             work.check_abort()
         try:
             answer = work.services.peers.send(work.peer.url, work.peer.tls_ca_pem or work.peer.ca_pem, document)
         except (errors.PeerUnreachable, errors.RefusedByPeer) as error:
-            if not insist and (isinstance(error, errors.RefusedByPeer) or time.monotonic() > deadline):
+            if committed or isinstance(error, errors.RefusedByPeer) or time.monotonic() > deadline:
                 raise
             LOG.warning("Migration %s: %s; asking again in %.0f s", work.id, error, pause)
             work.stopping.wait(pause)
@@ -45,7 +46,7 @@ def ask(work: Work, document: bytes, *, insist: bool = False) -> bytes | None:
             continue
         if answer.done:
             return answer.document
-        if not insist and time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise errors.PeerUnreachable("the peer says that it is still working, for too long")
         pause = _PAUSE
         work.stopping.wait(pause)

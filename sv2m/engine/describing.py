@@ -70,13 +70,40 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
     return needs, streams
 
 
+def check_no_snapshots(work: Work, volume_id: str) -> None:
+    """Refuse a volume that Cinder would not delete once its server runs at B; Nova's lock keeps nobody from Cinder.
+
+    :raises ServerNotMovable: it has snapshots.
+    """
+    snapshots = work.services.volumes.snapshots(volume_id)
+    if snapshots:
+        raise errors.ServerNotMovable(
+            f"volume {volume_id} has snapshots: {', '.join(snapshots)}",
+            remedy="Delete them first: they do not go with the server, and keep its volume from being deleted.",
+        )
+
+
+def _opened_by_qemu(encryption: dict[str, Any]) -> bool:
+    return str(encryption["provider"]).startswith("luks") and encryption["control_location"] == "front-end"
+
+
 def _volumes(work: Work, server: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for volume_id in server["volume_ids"]:
         volume = work.services.volumes.get(volume_id)
         if volume["multiattach"]:
             raise errors.ServerNotMovable(f"volume {volume_id} may be attached to several servers (multiattach)")
+        if volume["group"]:
+            raise errors.ServerNotMovable(
+                f"volume {volume_id} is in group {volume['group']}", remedy="Take it out of the group first."
+            )
+        check_no_snapshots(work, volume_id)
         encryption = work.services.volumes.encryption(volume_id) if volume["encrypted"] else {}
+        if encryption and not _opened_by_qemu(encryption):
+            raise errors.ServerNotMovable(
+                f"volume {volume_id} is encrypted by {encryption['provider']} at the {encryption['control_location']}; "
+                "LUKS at the front-end is moved"
+            )
         found.append(
             {
                 "id": volume_id,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a migration's keys, on either side."""
+"""The end of what a migration had of keys: its own, on either side, and at A the access to the server's."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def destroy_keys(work: Work, refs: Collection[str]) -> None:
     left.update(work.services.km.forget(work.context, work.id)["left"])
     if left:
         raise errors.KeyManagerError(f"{len(left)} keys could not be deleted, among them {min(left)}")
+
+
+def revoke_access(work: Work) -> None:
+    """At A, where the server stays: take SV2M's user off the access lists of the server's keys again."""
+    for entry in work.state.get("acl", []):
+        work.services.km.revoke(work.context, entry)

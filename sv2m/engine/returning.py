@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 
 from sv2m import errors, protocol
 from sv2m.db import messages
-from sv2m.engine.forgetting import destroy_keys
+from sv2m.engine.forgetting import destroy_keys, revoke_access
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds that the VM waits for A's agent to let go of it.
+_PATIENCE = 20.0
 
 
 def withdraw(work: Work) -> None:
@@ -38,9 +41,9 @@ def restore(work: Work) -> None:
     state, services = work.state, work.services
     if work.row.host:
         try:
-            services.edm.abort(work.context, work.row.host, work.id)
+            # An agent that is gone must not keep the VM waiting: what its journal names it undoes when it starts again.
+            services.edm.abort(work.context, work.row.host, work.id, patience=_PATIENCE)
         except errors.HostError as error:
-            # The agent undoes what its journal names when it starts again; the VM does not wait for that.
             LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
     if state.get("stopped"):
         try:
@@ -60,9 +63,3 @@ def _bring_back(work: Work) -> None:
         servers.unpause(server["id"])
         servers.wait_for(server["id"], {"ACTIVE"}, work.services.conf.engine.landing_timeout)
     servers.unlock(server["id"])
-
-
-def revoke_access(work: Work) -> None:
-    """Take SV2M's user off the access lists of the server's keys again."""
-    for entry in work.state.get("acl", []):
-        work.services.km.revoke(work.context, entry)

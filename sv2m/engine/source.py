@@ -13,7 +13,7 @@ from sv2m.db import engine as database
 from sv2m.db import messages, migrations
 from sv2m.engine import describing, sealing
 from sv2m.engine.asking import ask
-from sv2m.engine.forgetting import destroy_keys
+from sv2m.engine.forgetting import destroy_keys, revoke_access
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ def hear_decision(work: Work) -> None:
             "error_message": f"{work.row.peer} refused: {refused.reason}",
             "error_remedy": errors.RefusedByPeer.remedy,
         }
+        revoke_access(work)
     work.commit((RECEIVED, received), **columns)
 
 
@@ -157,6 +158,8 @@ def hear_prepared(work: Work) -> None:
 def release(work: Work) -> None:
     """``prepared``: the commit. Once this transaction is durable the VM is B's, and A never resumes it by itself."""
     work.check_abort()
+    for volume in work.state["volumes"]:
+        describing.check_no_snapshots(work, volume["id"])
     work.services.edm.check_unchanged(work.context, work.row.host or "", work.id)
     signed = work.sign(work.machine.local(protocol.Committed(datetime.now(UTC))))
     work.commit((SENT, signed))
@@ -164,7 +167,7 @@ def release(work: Work) -> None:
 
 def hear_receipt(work: Work) -> None:
     """``released``: ask until B's signature says what became of the VM."""
-    reply = _reply(ask(work, work.documents["Release"], insist=True), "Receipt")
+    reply = _reply(ask(work, work.documents["Release"], committed=True), "Receipt")
     received = work.verify(reply, "Receipt")
     work.machine.receive(received, datetime.now(UTC))
     columns: dict[str, Any] = {}
@@ -184,12 +187,18 @@ def hear_receipt(work: Work) -> None:
 
 def remove(work: Work) -> None:
     """``receipted``: B runs it, signed. Remove server, volumes and keys here; B is told next."""
-    services, state = work.services, work.state
+    services = work.services
+    if "ports" not in work.state:
+        # Nova keeps a port that it did not make, such as that of a server which once arrived here.
+        work.remember(ports=services.ports.made_for(work.row.server_id or ""))
+    state = work.state
     services.servers.delete(work.row.server_id or "", services.conf.engine.landing_timeout)
     services.edm.forget(work.context, work.row.host or "", work.id)
     for volume in state["volumes"]:
         # Cinder deletes the volume's EIK from Barbican before its data.
         services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
+    for port in state["ports"]:
+        services.ports.delete_port(port)
     destroy_keys(work, [state["vmk_ref"], *state.get("eik_refs", [])])
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     work.commit((SENT, signed), status="completed")

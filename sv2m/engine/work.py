@@ -94,15 +94,18 @@ class Work:
         also: Callable[[Session], None] | None = None,
         **columns: Any,
     ) -> None:
-        with database.session() as session:
+        def write(session: Session) -> Migration:
             if also is not None:
                 also(session)
             row = migrations.advance(session, self.id, self.row.phase, self.row.generation, phase, **columns)
             for direction, received in documents:
                 kind = type(received.message).__name__
                 messages.record(session, self.id, kind, direction, received.document, received.digest)
-        # Only what was committed is believed.
-        self.row = row
+            return row
+
+        # Only what was committed is believed. Whether a commit whose answer was lost was one, the next try finds out:
+        # then the row has moved, and that is a PhaseConflict like any other.
+        self.row = database.transaction(write)
         for _, received in documents:
             self.documents[type(received.message).__name__] = received.document
 
@@ -130,8 +133,9 @@ class Work:
 
     def progress(self, done: int, total: int) -> None:
         """Tell the operator how far the data has come."""
-        with database.session() as session:
-            migrations.record_progress(session, self.id, bytes_done=done, bytes_total=total)
+        database.transaction(
+            lambda session: migrations.record_progress(session, self.id, bytes_done=done, bytes_total=total)
+        )
 
     # -- what is signed and verified ----------------------------------------------------------------------------
 

@@ -125,15 +125,36 @@ class Nova:
 class Cinder:
     def __init__(self) -> None:
         self.exists = True
+        self.snapshot_ids: list[str] = []
+        #: What differs from an ordinary volume, and from an ordinary encryption.
+        self.volume: dict[str, Any] = {}
+        self.encrypted_by: dict[str, Any] = {}
 
     def get(self, volume_id: str) -> dict[str, Any]:
-        return {"size": 1, "encrypted": True, "multiattach": False}
+        return {"size": 1, "encrypted": True, "multiattach": False, "group": "", **self.volume}
 
     def encryption(self, volume_id: str) -> dict[str, Any]:
-        return {"cipher": "aes-xts-plain64", "key_size": 256}
+        luks = {"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"}
+        return {**luks, **self.encrypted_by}
+
+    def snapshots(self, volume_id: str) -> list[str]:
+        return self.snapshot_ids
 
     def delete(self, volume_id: str, timeout: float) -> None:
         self.exists = False
+
+
+class Neutron:
+    """Ports that SV2M made when the server arrived here; none, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.ports: list[str] = []
+
+    def made_for(self, server_id: str) -> list[str]:
+        return list(self.ports)
+
+    def delete_port(self, port_id: str) -> None:
+        self.ports.remove(port_id)
 
 
 class Agent:
@@ -173,7 +194,7 @@ class Agent:
         if self.changed:
             raise errors.Conflict("the guest has run since it was sealed", code="guest-ran")
 
-    def abort(self, context: Any, host: str, migration_id: str) -> None:
+    def abort(self, context: Any, host: str, migration_id: str, patience: float) -> None:
         self.state = "unknown"
 
     def forget(self, context: Any, host: str, migration_id: str) -> None:
@@ -201,6 +222,7 @@ class Source:
         self.recorder = Recorder(lambda: self.row.phase)
         self.server_id, self.id = str(uuid.uuid4()), str(uuid.uuid4())
         self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(), Agent()
+        self.neutron = Neutron()
         self.km, self.peer = surroundings.Km(), Peer()
         around = self.recorder.around
         self.services = Services(
@@ -214,7 +236,7 @@ class Source:
             peers=around("peers", self.peer),
             servers=around("servers", self.nova),
             volumes=around("volumes", self.cinder),
-            ports=None,
+            ports=around("ports", self.neutron),
         )
         with database.session() as session:
             migrations.create(
@@ -274,4 +296,5 @@ class Source:
     @property
     def gone(self) -> bool:
         """Nothing of the server is left here."""
-        return not (self.nova.exists or self.cinder.exists or self.km.stored) and self.agent.state == "unknown"
+        left = self.nova.exists or self.cinder.exists or self.km.stored or self.neutron.ports
+        return not left and self.agent.state == "unknown"

@@ -70,6 +70,7 @@ class Km:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {"eik": clouds.EIK}
+        self.revoked: list[dict[str, Any]] = []
         self.volumes: dict[str, str] = {}
         #: What was asked for.
         self.volume_types: dict[str, str | None] = {}
@@ -126,6 +127,9 @@ class Km:
 
     def forget(self, context: Any, migration_id: str) -> dict[str, Any]:
         return self.destroy(context, [ref for ref in self.stored if ref.endswith(migration_id)])
+
+    def revoke(self, context: Any, entry: dict[str, Any]) -> None:
+        self.revoked.append(entry)
 
     def import_volume(self, context: Any, migration_id: str, **wanted: Any) -> dict[str, Any]:
         self.volumes.setdefault(migration_id, f"volume-{migration_id}")
