@@ -15,7 +15,7 @@ from lab.progress import Progress
 from lab.session import LabSession
 from lab.up import exclusive, up
 from tests.cloud.world import World
-from tests.faults import disks, matrix, table
+from tests.faults import disks, matrix, striking, table
 from tests.faults.hurry import hurried
 from tests.faults.runner import Runner
 
@@ -64,10 +64,12 @@ def _run(lab: Lab, cases: Sequence[matrix.Case], results: table.Results, minutes
     began = time.monotonic()
     failed = 0
     up(lab, Progress())
-    world = World(LabSession(lab))
-    world.tidy()
-    disks.bind(world)
-    world = World(LabSession(lab))
+    session = LabSession(lab)
+    # What a run that was killed has left broken, or lying about.
+    striking.mend(session)
+    World(session).tidy()
+    disks.bind(session)
+    world = World(session)
     with hurried(world):
         runner = Runner(world, lambda text: print(f"    {text}", file=sys.stderr, flush=True))
         try:

@@ -6,45 +6,45 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab import namespace
-from tests.cloud.world import Side, World
+from lab.session import CloudSession, LabSession
 
 SIZE = "6g"
 
 
-def share(side: Side) -> Path:
+def share(session: CloudSession) -> Path:
     """Where Cinder keeps this cloud's volumes. Only processes of the cloud see what is in there once it is bound."""
-    return side.session.cloud.directory / "cinder" / "share"
+    return session.cloud.directory / "cinder" / "share"
 
 
-def bound(side: Side) -> bool:
+def bound(session: CloudSession) -> bool:
     """Whether this cloud's volumes have a file system of their own."""
-    return _is_own(side, share(side))
+    return _is_own(session, share(session))
 
 
-def bind(world: World) -> None:
+def bind(lab: LabSession) -> None:
     """Give both clouds such file systems, unless they have; there may be no volume yet.
 
     The mounts exist in the clouds' namespaces and end with them.
     """
-    for side in (world.a, world.b):
-        if bound(side):
+    for session in (lab.cloud(name) for name in lab.lab.clouds):
+        if bound(session):
             continue
-        side.session.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", str(share(side))])
-        for point in _mounts(side):
+        session.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", str(share(session))])
+        for point in _mounts(session):
             # Cinder's and Nova's mount of the share still shows what is hidden now.
-            side.session.run(["umount", point])
-            side.session.run(["mount", "--bind", str(share(side)), point])
+            session.run(["umount", point])
+            session.run(["mount", "--bind", str(share(session)), point])
 
 
-def _is_own(side: Side, store: Path) -> bool:
-    return any(line[4] == str(store) and "tmpfs" in line for line in _mountinfo(side))
+def _is_own(session: CloudSession, store: Path) -> bool:
+    return any(line[4] == str(store) and "tmpfs" in line for line in _mountinfo(session))
 
 
-def _mounts(side: Side) -> list[str]:
-    below = (str(side.session.cloud.directory / "cinder" / "mnt"), str(side.session.cloud.directory / "nova" / "mnt"))
-    return [line[4] for line in _mountinfo(side) if line[4].startswith(below)]
+def _mounts(session: CloudSession) -> list[str]:
+    below = (str(session.cloud.directory / "cinder" / "mnt"), str(session.cloud.directory / "nova" / "mnt"))
+    return [line[4] for line in _mountinfo(session) if line[4].startswith(below)]
 
 
-def _mountinfo(side: Side) -> list[list[str]]:
-    anchor = namespace.anchor(side.session.cloud)
+def _mountinfo(session: CloudSession) -> list[list[str]]:
+    anchor = namespace.anchor(session.cloud)
     return [line.split() for line in Path(f"/proc/{anchor.pid}/mountinfo").read_text().splitlines()]

@@ -51,7 +51,7 @@ class Runner:
 
     def close(self) -> None:
         """Take the travellers away; raises AssertionError when something else is left."""
-        self._striker.mend()
+        striking.mend(self._world.lab)
         self._stable.clear()
         for console in self._directory.iterdir():
             console.unlink()
@@ -77,7 +77,7 @@ class Runner:
                 passage.go_on()
                 self._let_it_last(case, passages)
         finally:
-            self._striker.mend()
+            striking.mend(self._world.lab)
             passage.disarm()
         ends = [
             self._judge(case, one, going, first=one is passage) for one, going in zip(passages, travellers, strict=True)
@@ -108,7 +108,7 @@ class Runner:
 
         waits = "source" not in verdict.allowed(case.role, case.phase, case.fault)
         try:
-            status = until(over, "A gives up", 10 if waits else 90, 0.5)
+            status = until(over, "A gives up", 10 if waits else 150, 0.5)
         except TimedOutError:
             shown = passage.source.migration(passage.migration)
             if shown["phase"] not in ("released", "receipted", "closing"):
@@ -136,7 +136,7 @@ class Runner:
     def _start_over(self) -> None:
         """After a failed case nothing is believed: new servers for the next."""
         with _told(self._say, "mending"):
-            self._striker.mend()
+            striking.mend(self._world.lab)
         with _told(self._say, "tidying up"):
             self._stable.clear()
 
