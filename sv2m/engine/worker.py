@@ -9,6 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import oslo_messaging
+from oslo_db import exception as db_exc
+
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import migrations
@@ -146,4 +149,13 @@ def give_up(work: Work, error: errors.SV2MError) -> None:
 
 def _unexpected(work: Work, error: Exception) -> errors.SV2MError:
     LOG.exception("Migration %s: unexpected failure in %s", work.id, work.row.phase)
+    if isinstance(error, oslo_messaging.MessagingException):
+        return errors.ServiceUnavailable(
+            f"a module of this cloud's engine was asked in phase {work.row.phase} and did not answer "
+            f"({type(error).__name__}): it, or the message broker, was away"
+        )
+    if isinstance(error, db_exc.DBError):
+        return errors.ServiceUnavailable(
+            f"the database of this cloud's SV2M failed in phase {work.row.phase} ({type(error).__name__})"
+        )
     return errors.SV2MError(f"{type(error).__name__} in phase {work.row.phase}; the engine's log has the rest")

@@ -70,7 +70,8 @@ def inventory(side: Side) -> dict[str, set[str]]:
         },
         "saved states": set(run(["virsh", "list", "--all", "--uuid", "--with-managed-save"]).stdout.split())
         | _names(cloud.directory / "libvirt" / "lib" / "qemu" / "save"),
-        "Nova's files": _names(cloud.directory / "nova" / "instances"),
+        # Nova's cache of images and its locks stay.
+        "Nova's files": _names(cloud.directory / "nova" / "instances") - {"_base", "locks", "compute_nodes"},
         "Cinder's files": set(run(["ls", "-A", str(disks.share(side.session))]).stdout.split()),
         "QEMUs": _qemus(side),
     }
