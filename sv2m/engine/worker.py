@@ -28,6 +28,10 @@ _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
 
+class _MakeWay(Exception):
+    """Others wait for this thread; recovery comes back to this migration."""
+
+
 class Workers:
     """The pool.
 
@@ -87,11 +91,17 @@ class Workers:
                     self._again.discard(migration_id)
         except Stopping:
             LOG.info("Migration %s: left to whoever comes next", migration_id)
+        except _MakeWay:
+            LOG.info("Migration %s: later again, others wait", migration_id)
         except Exception:
             LOG.exception("Migration %s: its worker failed; recovery will take it up", migration_id)
         with self._lock:
             self._running.pop(migration_id, None)
             self._again.discard(migration_id)
+
+    def _crowded(self) -> bool:
+        with self._lock:
+            return len(self._running) > self._threads
 
     def _claim(self, migration_id: str) -> bool:
         with database.session() as session:
@@ -123,6 +133,9 @@ class Workers:
                     give_up(work, shown)
                     continue
                 LOG.warning("Migration %s: %s failed: %s (%s)", work.id, work.row.phase, shown, shown.code)
+                if self._crowded():
+                    # A peer that is away, or a host that is gone, must not keep the others' migrations waiting.
+                    raise _MakeWay from error
                 LOG.warning("Migration %s: again in %.0f s", work.id, pause)
                 self._stopping.wait(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
