@@ -16,6 +16,7 @@ import oslo_messaging
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
+from sv2m.db.models import Migration
 from sv2m.engine import landing
 from sv2m.engine.services import Services
 from sv2m.engine.work import Work
@@ -183,10 +184,15 @@ class Conductor:
         if kind == "Envelope" and phase in LANDED:
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
         if phase in ("undoing", "undone") and kind != "Release":
-            raise errors.RefusedByPeer(
-                work.row.error_message or "the destination gave up", code=work.row.error_code or "gave-up"
-            )
+            raise errors.RefusedByPeer(_said(work.row), code=work.row.error_code or "gave-up")
         return None
+
+
+def _said(row: Migration) -> str:
+    """Why we gave up, for the other cloud: what is wrong inside ours (names of hosts, Nova's words) is not for it."""
+    if row.error_message and row.fault not in ("host", "internal"):
+        return str(row.error_message)
+    return "the destination gave up for a reason of its own; its operators see it at this migration"
 
 
 def _messages(actions: Sequence[protocol.Action]) -> list[protocol.Send]:

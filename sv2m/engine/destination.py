@@ -32,7 +32,7 @@ def decide(work: Work) -> None:
                 lambda session: ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation),
                 entered=True,
             )
-        landing.check_acceptable(work, needs)
+        landing.check_acceptable(work, needs, allowed["project_id"])
         held = services.lmm.hold(work.context, work.id, needs, allowed["project_id"])
     except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
         refuse(work, error)

@@ -23,20 +23,42 @@ LOG = logging.getLogger(__name__)
 LOCK_REASON = "SV2M: migration {id} arrives here"
 
 
-def check_acceptable(work: Work, needs: dict[str, Any]) -> None:
-    """Refuse at the offer what could only fail later.
+def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None:
+    """Refuse at the offer what could only fail later, after A has handed over the keys.
 
+    :param project_id: in which the server would land.
     :raises ServerNotMovable: naming it.
+    :raises NoRoom: no volume type of this cloud encrypts as A's does.
     """
+    services = work.services
+    if needs["firmware"] != "bios":
+        raise errors.ServerNotMovable(f"firmware {needs['firmware']}; bios is accepted")
     if len(needs["disks"]) != 1:
         raise errors.ServerNotMovable(f"{len(needs['disks'])} disks; one is accepted")
     disk = needs["disks"][0]
     if disk["encrypted"] and not disk["volume_gb"]:
         raise errors.ServerNotMovable("an encrypted disk that is not a volume")
-    if needs["nics"] and not work.services.conf.engine.landing_network:
+    if disk["encrypted"]:
+        wanted = _agreed_volume_type(work, disk)
+        services.km.check_volume_type(work.context, disk["cipher"], disk["key_size"], wanted)
+    if len(needs["nics"]) > 1:
+        raise errors.ServerNotMovable(f"{len(needs['nics'])} network interfaces; one is accepted")
+    if needs["nics"]:
+        _check_network(work, project_id)
+
+
+def _check_network(work: Work, project_id: str) -> None:
+    network = work.services.conf.engine.landing_network
+    if not network:
         raise errors.ServerNotMovable(
             "this cloud has no network on which arriving servers land ([engine] landing_network)"
         )
+    try:
+        work.services.ports.network_id(project_id, network)
+    except errors.NotFound as error:
+        raise errors.ServerNotMovable(
+            "the receiving project does not see the network on which arriving servers land ([engine] landing_network)"
+        ) from error
 
 
 def make_place(work: Work) -> None:

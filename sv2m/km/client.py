@@ -128,6 +128,15 @@ class Client:
         )
         return answer
 
+    def check_volume_type(
+        self, context: dict[str, Any], cipher: str, key_size: int, volume_type: str | None = None
+    ) -> None:
+        """Whether a volume could be imported that is encrypted so.
+
+        :raises sv2m.errors.NoRoom: this cloud has no such volume type.
+        """
+        self._call(context, "check_volume_type", cipher=cipher, key_size=key_size, volume_type=volume_type)
+
     def remove_imported(
         self, context: dict[str, Any], migration_id: str, project_id: str | None = None
     ) -> None:

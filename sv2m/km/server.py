@@ -196,6 +196,13 @@ class Endpoint:
         return {"volume_id": volume_id}
 
     @oslo_messaging.expose
+    def check_volume_type(
+        self, context: dict[str, Any], cipher: str, key_size: int, volume_type: str | None = None
+    ) -> dict[str, Any]:
+        """``{"name"}`` of the volume type that :meth:`import_volume` would take."""
+        return {"name": self._importer.type_for(cipher, key_size, volume_type)}
+
+    @oslo_messaging.expose
     def remove_imported(
         self, context: dict[str, Any], migration_id: str, project_id: str | None = None
     ) -> None:

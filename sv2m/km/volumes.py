@@ -35,6 +35,29 @@ class VolumeImporter:
         self._images = images
         self._timeout = timeout
 
+    def type_for(self, cipher: str, key_size: int, wanted: str | None = None) -> str:
+        """The first volume type, or the wanted one, whose volumes a compute host opens by such a key.
+
+        :param key_size: bits.
+        :raises sv2m.errors.NoRoom: this cloud has none, or the wanted one is not so.
+        """
+        types = [one for one in self._volumes.types() if wanted in (None, one.name)]
+        for one in types:
+            how = one.encryption
+            if (
+                how is not None
+                and how.provider.startswith("luks")
+                and how.cipher == cipher
+                and how.key_size == key_size
+                and how.control_location == "front-end"
+            ):
+                return one.name
+        which = "" if wanted is None else f" of name {wanted}"
+        raise errors.NoRoom(
+            f"no volume type{which} of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
+            remedy="Ask the receiving cloud's operators for such a volume type, or for another one in the agreement.",
+        )
+
     def make(
         self,
         migration_id: str,
@@ -65,7 +88,7 @@ class VolumeImporter:
             volume_id = present[0].id
         else:
             if eik_ref is not None:
-                volume_type = self._encrypted_type(cipher, key_size, volume_type)
+                volume_type = self.type_for(cipher, key_size, volume_type)
                 image_id = self._image_of(migration_id, project_id, eik_ref)
             volume_id = self._volumes.create(
                 project_id,
@@ -152,25 +175,6 @@ class VolumeImporter:
         for ref in self._keys.find(name, project_id=project_id):
             if _secret_id(ref) not in own:
                 self._keys.delete(ref, project_id=project_id)
-
-    def _encrypted_type(self, cipher: str, key_size: int, wanted: str | None) -> str:
-        """The first volume type, or the wanted one, whose volumes a compute host opens by such a key."""
-        types = [one for one in self._volumes.types() if wanted in (None, one.name)]
-        for one in types:
-            how = one.encryption
-            if (
-                how is not None
-                and how.provider.startswith("luks")
-                and how.cipher == cipher
-                and how.key_size == key_size
-                and how.control_location == "front-end"
-            ):
-                return one.name
-        which = "" if wanted is None else f" of name {wanted}"
-        raise errors.NoRoom(
-            f"no volume type{which} of this cloud encrypts by LUKS with {cipher}, {key_size} bits, at the front end",
-            remedy="Ask the receiving cloud's operators for such a volume type, or for another one in the agreement.",
-        )
 
 
 def transit_name(migration_id: str) -> str:

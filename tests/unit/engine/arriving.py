@@ -85,6 +85,12 @@ class Nova:
 class Neutron:
     def __init__(self) -> None:
         self.ports: dict[str, list[dict[str, str]]] = {}
+        self.networks = {"landing"}
+
+    def network_id(self, project_id: str, name: str) -> str:
+        if name not in self.networks:
+            raise errors.NotFound(f"project {project_id} sees no network of name {name}")
+        return name
 
     def create(self, migration_id: str, project_id: str, network: str, mac_address: str) -> str:
         port = {"id": f"port-{mac_address}", "project": project_id, "network": network, "mac": mac_address}

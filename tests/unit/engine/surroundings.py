@@ -71,6 +71,8 @@ class Km:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {"eik": clouds.EIK}
         self.revoked: list[dict[str, Any]] = []
+        #: In which a volume can be made.
+        self.ciphers = {("aes-xts-plain64", 256)}
         self.volumes: dict[str, str] = {}
         #: What was asked for.
         self.volume_types: dict[str, str | None] = {}
@@ -130,6 +132,10 @@ class Km:
 
     def revoke(self, context: Any, entry: dict[str, Any]) -> None:
         self.revoked.append(entry)
+
+    def check_volume_type(self, context: Any, cipher: str, key_size: int, volume_type: str | None) -> None:
+        if (cipher, key_size) not in self.ciphers:
+            raise errors.NoRoom(f"no volume type encrypts with {cipher}")
 
     def import_volume(self, context: Any, migration_id: str, **wanted: Any) -> dict[str, Any]:
         self.volumes.setdefault(migration_id, f"volume-{migration_id}")
