@@ -86,8 +86,6 @@ class Passage:
             self._wait(self._before)
             self._detour(self._before)
         self._wait(self._hold)
-        if self._case.route == "late-tidying":
-            self.destination.start("glance")
 
     def go_on(self) -> None:
         """Who was held goes on."""
@@ -106,9 +104,16 @@ class Passage:
         if self._case.route == "lost-at-b":
             server = self.destination.migration(self.migration)["server_id"]
             striking.kill_qemu(self.destination, server)
-        else:
-            striking.kill(self.destination, "glance")
+            before.let_go()
+            return
+        striking.kill(self.destination, "glance")
         before.let_go()
+        until(
+            lambda: self.destination.migration(self.migration)["phase"] == "closing" or None,
+            "A's Closure overtakes",
+            90,
+        )
+        self.destination.start("glance")
 
     def _wait(self, hold: Hold) -> None:
         def look() -> bool | None:
