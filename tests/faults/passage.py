@@ -108,12 +108,11 @@ class Passage:
             return
         striking.kill(self.destination, "glance")
         before.let_go()
-        until(
-            lambda: self.destination.migration(self.migration)["phase"] == "closing" or None,
-            "A's Closure overtakes",
-            90,
-        )
+        until(self._overtaken, "A's Closure overtakes B's tidying", 90)
         self.destination.start("glance")
+
+    def _overtaken(self) -> bool | None:
+        return True if self.destination.migration(self.migration)["phase"] == "closing" else None
 
     def _wait(self, hold: Hold) -> None:
         def look() -> bool | None:
