@@ -25,7 +25,7 @@ _CHANGEABLE: dict[str, Any] = {
     # By what the Offer says of a disk, never by the other cloud's name for its type: that is none of our business.
     "volume_type_map": {
         "type": "object",
-        "propertyNames": {"pattern": r"^(plain|[a-z0-9]+(-[a-z0-9]+){1,3}-[0-9]{3,4})\Z"},
+        "propertyNames": {"pattern": r"^(plain|[a-z0-9]+(-[a-z0-9:]+){1,3}-[0-9]{3,4})\Z"},
         "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 255},
         "maxProperties": 100,
     },
