@@ -128,7 +128,7 @@ def whole(end: End, traveller: Traveller, memory_lost: bool) -> None:
     now = _counting(end, traveller)
     if now.disk != now.count:
         raise Wrong(f"its disk says {now.disk}, its memory {now.count}")
-    _gapless(before, counts(end.where.session.console(end.server), traveller.boot))
+    gapless(before, counts(end.where.session.console(end.server), traveller.boot))
 
 
 def _settled(end: End, memory_lost: bool) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _counting(end: End, traveller: Traveller) -> Count:
         raise Wrong(f"server {end.server} does not count at {end.where.name}") from None
 
 
-def _gapless(before: list[Count], after: list[Count]) -> None:
+def gapless(before: list[Count], after: list[Count]) -> None:
     """Nothing counted twice, nothing left out; at the seam one line may have been cut in two."""
     seen = [one.count for one in before]
     new = (
