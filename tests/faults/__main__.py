@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def stop(lab: Lab) -> None:
 def _run(lab: Lab, cases: Sequence[matrix.Case], results: table.Results, minutes: float | None) -> int:
     began = time.monotonic()
     failed = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     up(lab, Progress())
     session = LabSession(lab)
     # What a run that was killed has left broken, or lying about.
