@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 LAB := $(PYTHON) -m lab
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help install demo test test-quick test-agent-faults test-faults fuzz lint lab-up lab-status lab-down bench clean
+.PHONY: help install demo test test-quick test-agent-faults test-faults formal fuzz lint lab-up lab-status lab-down bench clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-agent-faults: install  ## Every fault of the compute-host agent, between tw
 
 test-faults: install  ## The crash matrix on two real clouds (hours; goes on where it was; FAULTS='kill-qemu@* *:landing' limits it)
 	@PYTHONWARNINGS=ignore $(PYTHON) -m tests.faults $(foreach pattern,$(FAULTS),'$(pattern)')
+
+formal: install  ## Check the protocol's model, and that it cannot do with less (minutes)
+	@$(PYTHON) -m formal
 
 fuzz: install  ## Fuzz every parser of a peer's or an operator's bytes, for SECONDS (600) together
 	@$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),600)

@@ -107,5 +107,3 @@ class Writer:
             case t.Inverse():
                 return f"inv({self.write(term.key)})"
         return t.show(term)
-
-

@@ -85,9 +85,7 @@ class Stepper:
             found = self._found[key] = tuple(self._moves(instance, environment, knowledge, sets))
         return found
 
-    def _moves(
-        self, instance: Instance, environment: Environment, knowledge: Knowledge, sets: Sets
-    ) -> Iterator[Move]:
+    def _moves(self, instance: Instance, environment: Environment, knowledge: Knowledge, sets: Sets) -> Iterator[Move]:
         waiting = self._waits(instance, environment)
         for transition, pattern in waiting:
             for binding in ({},) if pattern is None else knowledge.answers(pattern):
@@ -96,9 +94,7 @@ class Stepper:
                     received = None if pattern is None else substitute(pattern, binding)
                     yield act.do(received, len(waiting) == 1 and (pattern is None or pattern.ground))
 
-    def _waits(
-        self, instance: Instance, environment: Environment
-    ) -> tuple[tuple[s.Transition, t.Term | None], ...]:
+    def _waits(self, instance: Instance, environment: Environment) -> tuple[tuple[s.Transition, t.Term | None], ...]:
         """The transitions that an environment is ready for, and the form of what each waits for."""
         key = (instance.number, environment)
         found = self._waiting.get(key)

@@ -100,9 +100,7 @@ class Instance:
             ("target", "offer"): lambda: self.side.local(
                 p.ChallengeDue(p.Party(self.side.identity.name, self.side.identity.chain), self.nonce("B"), NOW)
             ),
-            ("target", "token"): lambda: self.side.local(
-                p.RoomHeld(p.Accepted(ephemeral_key()[0], "192.0.2.1", 4711))
-            ),
+            ("target", "token"): lambda: self.side.local(p.RoomHeld(p.Accepted(ephemeral_key()[0], "192.0.2.1", 4711))),
             ("target", "envelope"): self._open_keys,
             ("target", "segment"): self._take_segments,
             ("target", "transfer"): self._restore,

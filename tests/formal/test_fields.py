@@ -126,8 +126,7 @@ def _checked(kind: str) -> dict[str, bool]:
         (step,) = (step for step in load().roles[role].transitions if step.label == label)
         (document,) = _documents(step.receives)
         return {
-            part: not any(name.primed for name in s.names(value))
-            for part, value in fields.parts(document.body).items()
+            part: not any(name.primed for name in s.names(value)) for part, value in fields.parts(document.body).items()
         }
     raise AssertionError(kind)
 
