@@ -131,14 +131,17 @@ class DestinationJob(Job):
         self._landing.check_restored()
 
     def resume(self, server_id: str) -> None:
-        """Let the guest run. :raises Conflict: there is no restored guest."""
+        """Let the guest run. :raises Conflict: there is no restored guest. :raises HypervisorError: it is gone."""
         self._check_server(server_id)
         with self._steps:
             if self.state not in KEPT:
                 raise Conflict(f"the guest of migration {self.migration_id} is {self.state}, not restored")
-            self._landing.resume()
             if self.state != ports.RUNNING:
+                self._landing.check_restored()
+                # Before it runs: a crash in between must let nobody say of a guest that has run that it never did,
+                # for then A would go on from an older state of it. That this one may not have run yet does no harm.
                 self._become(ports.RUNNING)
+            self._landing.resume()
 
     def give_up(self, error: SV2MError) -> None:
         """See Job. :raises Conflict: the guest runs here."""
