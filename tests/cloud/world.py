@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from lab.guests import Guests, TimedOutError, until
+from lab.namespace import members
+from lab.process import Process
 from lab.rest import ApiError, Client
 from lab.services import sv2m
 from lab.session import LabSession
@@ -84,12 +86,20 @@ class Side:
                     found.add(process.name)
         return found
 
+    def processes(self, service: str) -> list[Process]:
+        """A service's own process and all that it started: workers, the broker's Erlang machine."""
+        leader = self.session.process(service)
+        if leader is None:
+            return []
+        return [process for process in members(self.session.cloud) if _session_of(process) == leader.pid]
+
     def kill(self, service: str) -> None:
-        """SIGKILL a service, at once."""
-        process = self.session.process(service)
-        assert process is not None, f"{service} does not run"
-        process.signal(signal.SIGKILL)
-        until(lambda: None if process.alive() else True, f"{service} is dead")
+        """SIGKILL every process of a service, at once: a worker that outlived its master would tidy up first."""
+        dying = self.processes(service)
+        assert dying, f"{service} does not run at {self.name}"
+        for process in dying:
+            process.signal(signal.SIGKILL)
+        until(lambda: None if any(process.alive() for process in dying) else True, f"{service} is dead", pause=0.02)
 
     def start(self, service: str) -> None:
         """Start it again, as an init system would."""
@@ -218,3 +228,10 @@ class World:
 
 def _ids(listed: list[dict[str, Any]]) -> set[str]:
     return {one["id"] for one in listed}
+
+
+def _session_of(process: Process) -> int | None:
+    """Field 6 of /proc/<pid>/stat; None when the process has gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[3])
+    return None

@@ -17,12 +17,13 @@ import pymysql
 
 from lab.cloud import PORTS
 from tests.cloud.world import Side
-from tests.faults.matrix import DURING, ENTERED, LEAVING, UNWRITTEN
+from tests.faults.matrix import DURING, ENTERED, LEAVING, UNWRITTEN, WITHIN
 
 #: Seconds after which a held write goes on even if nobody lets it go.
 _LONGEST = 240
 _CONDITIONS = {
     ENTERED: "",
+    WITHIN: "",
     DURING: " AND NEW.phase = OLD.phase AND NOT (NEW.state <=> OLD.state AND NEW.bytes_done <=> OLD.bytes_done)",
     LEAVING: " AND NEW.phase <> OLD.phase",
 }

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from lab.ini import write_ini
 from lab.services import sv2m
 from tests.cloud.world import Side, World
-from tests.faults import striking
 
 #: Seconds; the sections and options of sv2m.conf. The defaults are several times as much.
 OPTIONS = {
@@ -72,6 +71,6 @@ def _again(sides: Sequence[Side]) -> None:
 
 
 def _restart(side: Side, program: str) -> None:
-    if striking.processes(side, program):
-        striking.kill(side, program)
+    if side.processes(program):
+        side.kill(program)
     side.start(program)

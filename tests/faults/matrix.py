@@ -23,6 +23,8 @@ Asked = Callable[[str, str], str]
 KILLED = ("sv2m-api", "sv2m-gateway", "sv2m-engine", "sv2m-agent", "libvirtd", "qemu", "rabbitmq", "mariadb")
 #: Faults of the network between the clouds, and of both engines at once.
 BETWEEN = ("cut-5s", "cut-for-good", "kill-both-engines")
+#: Killed once more, in phases with a step, at a chance moment amid its calls, where no write can be held.
+AMID = ("sv2m-engine", "sv2m-agent", "libvirtd")
 #: The services that the modules of a step ask, by the word with which the flow's table names who is asked.
 SERVICES = {"KM": "barbican", "Nova": "nova-api", "LMM": "placement", "Cinder": "cinder-api", "Neutron": "neutron"}
 #: What a service does instead of answering.
@@ -49,7 +51,7 @@ NOTING = frozenset(
 #: The row of a migration does not exist yet: it can only be held where it is about to be made.
 UNWRITTEN = frozenset({("destination", "none")})
 
-ENTERED, DURING, LEAVING = "entered", "during", "leaving"
+ENTERED, DURING, LEAVING, WITHIN = "entered", "during", "leaving", "amid"
 
 
 class UnreachablePhaseError(Exception):
@@ -62,8 +64,9 @@ class Case:
 
     ``moment`` is where in the phase the system is held while the fault strikes: ``entered`` before the step has done
     anything, ``during`` when it has written down a part, ``leaving`` when all of it is done and nothing of that is
-    written. ``disk`` is the server's: ``plain`` (local) or ``encrypted`` (a volume). ``company`` is true where a second
-    migration runs at the same time.
+    written; with ``amid`` it goes on from ``entered``, and the fault strikes ``delay`` seconds later. ``disk`` is the
+    server's: ``plain`` (local) or ``encrypted`` (a volume). ``company`` is true where a second migration runs at the
+    same time.
     """
 
     fault: str
@@ -78,6 +81,11 @@ class Case:
     def name(self) -> str:
         """Unique, without blanks: for selecting, and for the table."""
         return f"{self.fault}@{self.role}:{self.phase}"
+
+    @property
+    def delay(self) -> float:
+        """Seconds from a step's beginning to the fault, the same in each run."""
+        return zlib.crc32(f"delay of {self.name}".encode()) % 16 * 0.2 if self.moment == WITHIN else 0.0
 
     @property
     def circumstances(self) -> str:
@@ -118,6 +126,8 @@ def _case(fault: str, role: str, phase: str, route: str) -> Case:
 
 
 def _moments(fault: str, role: str, phase: str) -> tuple[str, ...]:
+    if fault.endswith(f"-{WITHIN}"):
+        return (WITHIN,)
     if (role, phase) in UNWRITTEN:
         return (LEAVING,)
     if fault == "kill-qemu" and (role, phase) == ("destination", "verifying"):
@@ -134,9 +144,11 @@ def _faults(tables: Tables, role: str, phase: str, asks: Asked | None = None) ->
         if program != "qemu" or _has_qemu(tables, role, phase):
             yield f"kill-{program}"
     yield from BETWEEN
+    words = (asks or _asks)(role, phase)
+    if words:
+        yield from (f"kill-{program}-{WITHIN}" for program in AMID)
     if role == "destination" and "Failed" in tables[role][phase]:
         yield DISK_FULL
-    words = (asks or _asks)(role, phase)
     for word, service in SERVICES.items():
         if word in words:
             yield from (f"{service}-{how}" for how in OUT_OF_ORDER)

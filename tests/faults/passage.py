@@ -106,7 +106,7 @@ class Passage:
             striking.kill_qemu(self.destination, server)
             before.let_go()
             return
-        striking.kill(self.destination, "glance")
+        self.destination.kill("glance")
         before.let_go()
         until(self._overtaken, "A's Closure overtakes B's tidying", 90)
         self.destination.start("glance")

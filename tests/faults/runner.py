@@ -73,6 +73,9 @@ class Runner:
                     passages[1].migration = self._world.request(second.side, second.server)
                 passage.to_the_moment()
                 self._say(f"{passage.migration}: {case.phase} of {case.role} at {passage.side.name}: {case.fault}")
+                if case.delay:
+                    passage.go_on()
+                    striking.hold_still(case.delay)
                 self._strike(case, passage)
                 passage.go_on()
                 self._let_it_last(case, passages)

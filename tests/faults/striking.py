@@ -20,7 +20,7 @@ from lab.services.base import Daemon
 from lab.session import CloudSession, LabSession
 from tests.cloud.world import Side, World
 from tests.faults import disks
-from tests.faults.matrix import DISK_FULL, OUT_OF_ORDER
+from tests.faults.matrix import DISK_FULL, OUT_OF_ORDER, WITHIN
 
 DEVICE = "peer0"
 #: Seconds that a service answers 500, or nothing: longer than SV2M waits for one answer in these tests.
@@ -43,12 +43,12 @@ class Striker:
         """
         if fault == "kill-both-engines":
             for one in (self._world.a, self._world.b):
-                kill(one, "sv2m-engine")
+                one.kill("sv2m-engine")
         elif fault == "kill-qemu":
             assert server is not None, "this side has no server yet"
             kill_qemu(side, server)
         elif fault.startswith("kill-"):
-            kill(side, fault.removeprefix("kill-"))
+            side.kill(fault.removeprefix("kill-").removesuffix(f"-{WITHIN}"))
         elif fault.startswith("cut-"):
             side.session.run(["ip", "link", "set", DEVICE, "down"])
         elif fault == DISK_FULL:
@@ -57,10 +57,10 @@ class Striker:
             service, _, how = fault.rpartition("-")
             assert how in OUT_OF_ORDER, fault
             if how == "silent":
-                for process in processes(side, service):
+                for process in side.processes(service):
                     process.signal(signal.SIGSTOP)
             else:
-                kill(side, service)
+                side.kill(service)
                 self._refuse(side, service)
 
     def lasts(self, fault: str) -> float:
@@ -108,15 +108,6 @@ def _wake_neutron(session: CloudSession) -> None:
         Client(session.cloud).call("GET", "neutron", "/networks")
 
 
-def kill(side: Side, service: str) -> None:
-    """SIGKILL every process of a service, at once."""
-    dying = processes(side, service)
-    assert dying, f"{service} does not run at {side.name}"
-    for process in dying:
-        process.signal(signal.SIGKILL)
-    until(lambda: None if any(process.alive() for process in dying) else True, f"{service} is dead", 30, 0.02)
-
-
 def kill_qemu(side: Side, server: str) -> None:
     """SIGKILL the QEMU of a server."""
     process = qemu(side.session.cloud, side.session.run(["virsh", "domname", server]).stdout.strip())
@@ -131,14 +122,6 @@ def qemu(cloud: Cloud, domain: str) -> Process | None:
     with contextlib.suppress(FileNotFoundError, ValueError):
         return Process.find(int(file.read_text()))
     return None
-
-
-def processes(side: Side, service: str) -> list[Process]:
-    """A service's own process and all that it started: workers of uwsgi, the broker's Erlang machine."""
-    leader = side.session.process(service)
-    if leader is None:
-        return []
-    return [process for process in members(side.session.cloud) if _session_of(process) == leader.pid]
 
 
 def fill(side: Side) -> None:
@@ -174,16 +157,7 @@ def _listening(side: Side, service: str) -> bool | None:
     return side.session.run(["sh", "-c", f"ss -Hltn 'sport = :{PORTS[service]}'"]).stdout.strip() != "" or None
 
 
-def _fields(process: Process) -> list[str]:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return []
-
-
-def _session_of(process: Process) -> int | None:
-    fields = _fields(process)
-    return int(fields[3]) if fields else None
-
-
 def _stopped(process: Process) -> bool:
-    return _fields(process)[:1] == ["T"]
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return False

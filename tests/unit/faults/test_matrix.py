@@ -36,6 +36,13 @@ def test_services_are_put_out_of_order_where_the_flow_asks_them() -> None:
     assert "neutron-500@destination:verifying" not in names
 
 
+def test_what_no_write_can_hold_is_struck_amid_a_step() -> None:
+    amid = [case for case in draw() if case.moment == matrix.WITHIN]
+    assert {(case.role, case.phase) for case in amid} >= {("source", "transferring"), ("destination", "landing")}
+    assert ("destination", "accepted") not in {(case.role, case.phase) for case in amid}, "A has the next word there"
+    assert len({case.delay for case in amid}) > 5
+
+
 def test_a_new_phase_brings_its_cases_by_itself() -> None:
     tables = copy.deepcopy(states.TABLES)
     tables["source"]["transferring"]["Sealed"] = "switching"
