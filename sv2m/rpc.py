@@ -31,15 +31,22 @@ def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
 
 
 def client(
-    transport: oslo_messaging.Transport, topic: str, version: str, *, timeout: float | None = None
+    transport: oslo_messaging.Transport,
+    topic: str,
+    version: str,
+    *,
+    timeout: float | None = None,
+    silence: float | None = None,
 ) -> oslo_messaging.RPCClient:
     """A client of one module's endpoint.
 
     :param version: the newest RPC version that this client speaks, ``"1.0"`` form.
     :param timeout: seconds to wait for an answer; None takes ``rpc_response_timeout``.
+    :param silence: seconds without a sign of life of the server, which it gives while it works, after which it is taken
+        for dead; None waits for the answer alone.
     """
     target = oslo_messaging.Target(topic=topic, version=version)
-    return oslo_messaging.get_rpc_client(transport, target, timeout=timeout)
+    return oslo_messaging.get_rpc_client(transport, target, timeout=timeout, call_monitor_timeout=silence)
 
 
 def server(

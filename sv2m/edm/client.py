@@ -15,6 +15,8 @@ from sv2m.errors import AgentLost
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
 SLOW_TIMEOUT = 300.0
+#: Seconds after which an agent that gives no sign of life in such a call is taken for dead: the guest may be stopped.
+SILENCE = 30.0
 
 
 class Client:
@@ -27,7 +29,7 @@ class Client:
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
         self._client = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout)
-        self._slow = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=SLOW_TIMEOUT)
+        self._slow = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=SLOW_TIMEOUT, silence=SILENCE)
 
     def describe(self, context: dict[str, Any], host: str, server_id: str) -> dict[str, Any]:
         """What the hypervisor knows of a server."""

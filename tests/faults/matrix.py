@@ -48,6 +48,8 @@ DETOURS: Mapping[tuple[str, str], str] = {
 NOTING = frozenset(
     {("source", "accepted"), ("source", "transferring"), ("destination", "authenticated"), ("destination", "landing")}
 )
+#: Seconds that a step takes, where these are more than a few.
+_LASTS = {("destination", "landing"): 10.0}
 #: The row of a migration does not exist yet: it can only be held where it is about to be made.
 UNWRITTEN = frozenset({("destination", "none")})
 
@@ -85,7 +87,9 @@ class Case:
     @property
     def delay(self) -> float:
         """Seconds from a step's beginning to the fault, the same in each run."""
-        return zlib.crc32(f"delay of {self.name}".encode()) % 16 * 0.2 if self.moment == WITHIN else 0.0
+        if self.moment != WITHIN:
+            return 0.0
+        return zlib.crc32(f"delay of {self.name}".encode()) % 16 / 16 * _LASTS.get((self.role, self.phase), 3.0)
 
     @property
     def circumstances(self) -> str:
