@@ -61,7 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("known", help="table: protocols with known verdicts")
     commands.add_parser("protocol", help="table: SV2M under every scenario")
     commands.add_parser("variants", help="table: SV2M with one safeguard less each")
-    commands.add_parser("claims", help="table: what a Receipt proves to a third party")
     commands.add_parser("layers", help="table: SV2M with one part of one message less each")
     scenario = commands.add_parser("scenario", help="SV2M under one scenario, in AVISPA's form")
     scenario.add_argument("name", choices=list(SCENARIOS))
@@ -106,8 +105,6 @@ def _tables(command: str | None, options: argparse.Namespace) -> int:
         tables.protocol(with_long=not options.quick)
     if command in (None, "variants"):
         tables.variants()
-    if command in (None, "claims"):
-        tables.open_claims()
     if command in (None, "layers"):
         tables.layers()
     if options.write is not None:

@@ -54,7 +54,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "eik.cipher_value",
         "eik.commitment",
     ),
-    "transfer": ("migration_id", "sid", "streams", "sealed_signature"),
+    "transfer": ("migration_id", "sid", "streams", "trailer_digest", "sealed_signature"),
     "prepared": ("migration_id", "sid", "envelope_digest", "transfer_digest"),
     "release": ("migration_id", "sid", "envelope_digest", "transfer_digest", "prepared_digest"),
     "receipt": ("migration_id", "sid", "outcome", "envelope_digest", "transfer_digest", "release_digest"),
@@ -111,6 +111,10 @@ MEANING: Final[dict[str, tuple[str, ...]]] = {
     "outcome": ("resumed", "refused", "removed"),
     "keys_digest": ("H(keys.H(vmk.Mid.VMK).H(eik.Mid.EIK))",),
     "manifest": ("H(manifest.VM)",),
+    "trailer_digest": (
+        "H(Trailer)",
+        "H({binding.Mid.Sid.A.B.Terms.H(Envelope).H(keys.H(vmk.Mid.VMK).H(eik.Mid.EIK)).H(manifest.VM)}_inv(Ka))",
+    ),
     "sealed_signature": (
         "{stream0.Trailer}_VMK",
         "{stream0.{binding.Mid.Sid.A.B.Terms.H(Envelope).H(keys.H(vmk.Mid.VMK).H(eik.Mid.EIK)).H(manifest.VM)}"

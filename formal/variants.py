@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Final
 
 from formal import edit as e
+from formal import fields
 from formal.hlpsl import syntax as s
 from formal.knowledge import Matching
 from formal.scenarios import SCENARIOS
@@ -52,6 +53,8 @@ def _prepared_first(steps: dict[str, s.Transition]) -> dict[str, s.Transition]:
         match term:
             case s.Crypt(s.Pair(s.Name("stream0"), _), s.Name("VMK")):
                 return s.Name("Sealed", primed=True)
+            case s.Apply(s.Name("H"), s.Crypt(body, _)) if fields.tag_of(body) == "binding":
+                return s.Name("Named", primed=True)
         return term
 
     def at(step: s.Transition, state: str, following: str) -> s.Transition:
@@ -162,6 +165,14 @@ SAFEGUARDS: Final[Sequence[Safeguard]] = (
         "ai+judge",
     ),
     Safeguard(
+        "trailer's digest",
+        "the Transfer names the trailer's signature, which B has verified",
+        "the digest of the trailer's signature in Transfer",
+        (e.drop("transfer", "trailer_digest"),),
+        ("evidence_of_vm",),
+        "ib+judge of VM",
+    ),
+    Safeguard(
         "key binding",
         "EncryptedKeys inside the signed Envelope, a digest over the keys in the trailer",
         "keys and commitments out of the Envelope's signature, the keys' digest out of the trailer",
@@ -181,7 +192,11 @@ SAFEGUARDS: Final[Sequence[Safeguard]] = (
         "verify before Prepared",
         "B signs Prepared only after everything is verified",
         "the order: B signs when the Transfer comes, and takes and verifies the segments afterwards",
-        (e.declare("target", "Sealed", "message"), e.transitions("target", _prepared_first)),
+        (
+            e.declare("target", "Sealed", "message"),
+            e.declare("target", "Named", "message"),
+            e.transitions("target", _prepared_first),
+        ),
         ("vm_prepared",),
         "ab",
     ),

@@ -32,6 +32,7 @@ def write(names: Mapping[str, str], files: Mapping[str, bytes], at: datetime, st
         files="\n".join(f"  {name}" for name in listed),
         chains=_chains(files, at),
         signatures=_signatures(files),
+        trailer=_trailer(files),
         timestamps=_timestamps(files, stamped),
         audit=_audit(files),
         archives=_archives(files),
@@ -60,6 +61,20 @@ def _signatures(files: Mapping[str, bytes]) -> str:
     return _indented(
         f"xmlsec1 --verify --enabled-key-data key-name{more} \\\n    --pubkey-cert-pem certificates/{role}.pem {name}"
         for name, role, more in signed
+    )
+
+
+def _trailer(files: Mapping[str, bytes]) -> str:
+    transfer = message_file("Transfer")
+    if MANIFEST not in files or transfer not in files:
+        return _NONE.format("either manifest.xml or the Transfer")
+    # Searched for with both its tags: a digest that could not be computed is found nowhere.
+    digest = f"$(openssl dgst -sha384 -binary {MANIFEST} | openssl base64 -A)"
+    return _indented(
+        [
+            f'grep -qF "<sv2m:TrailerDigest>{digest}</sv2m:TrailerDigest>" \\\n'
+            f"    {transfer} && echo OK: the Transfer names this manifest"
+        ]
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sv2m import errors, protocol
 from sv2m.db import ledger, messages
 from sv2m.engine import landing
-from sv2m.engine.sealing import raise_if_failed
+from sv2m.engine.sealing import MANIFEST, raise_if_failed
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -79,10 +79,11 @@ def verify_and_restore(work: Work) -> None:
     verified = services.mam.verify_manifest(
         work.context, opened["signature_b64"], [base64.b64encode(part).decode() for part in work.peer_chain()]
     )
+    signature = base64.b64decode(opened["signature_b64"])
     work.machine.check_trailer(
-        base64.b64decode(verified["context_xml_b64"]), base64.b64decode(verified["manifest_b64"])
+        signature, base64.b64decode(verified["context_xml_b64"]), base64.b64decode(verified["manifest_b64"])
     )
-    work.keep_evidence({"manifest": (messages.RECEIVED, base64.b64decode(opened["signature_b64"]))})
+    work.keep_evidence({MANIFEST: (messages.RECEIVED, signature)})
     raise_if_failed(services.edm.status(work.context, host, work.id), host)
     streams = [
         {"id": stream.id, "segments": stream.segments, "length": stream.length} for stream in transfer.streams

@@ -11,19 +11,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sv2m import errors, protocol
+from sv2m.db import messages
 from sv2m.engine.asking import Stopping
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
 
 LOCK_REASON = "SV2M migration {id} to {peer}"
+#: Under which name both clouds keep the trailer's signature.
+MANIFEST = "manifest"
 _WAIT = 5.0
 
 
-def seal(work: Work) -> tuple[tuple[protocol.StreamSummary, ...], bytes]:
-    """Send disks and memory through the agent, and seal the signature over what was sent.
+def seal(work: Work) -> protocol.Sealed:
+    """Send disks and memory through the agent, sign the manifest of what was sent, and seal that signature.
 
-    :returns: the streams as they came out, and the sealed ``ds:Signature`` for Transfer.
+    :returns: what Transfer says: the streams as they came out, the signature's digest, the signature sealed.
     """
     edm, host = work.services.edm, work.row.host or ""
     job = source_job(work)
@@ -35,12 +38,28 @@ def seal(work: Work) -> tuple[tuple[protocol.StreamSummary, ...], bytes]:
     _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout)
     sealed = edm.manifest(work.context, host, work.id)
     streams = tuple(protocol.StreamSummary(**stream) for stream in sealed["streams"])
-    context = protocol.trailer_context(work.machine.binding())
-    signature = work.services.mam.sign_manifest(
-        work.context, base64.b64encode(context).decode("ascii"), sealed["manifest_b64"]
+    signature = _trailer(work, sealed["manifest_b64"])
+    answer = work.services.km.seal_signature(
+        work.context, work.state["vmk_ref"], base64.b64encode(signature).decode("ascii")
     )
-    answer = work.services.km.seal_signature(work.context, work.state["vmk_ref"], signature["signature_b64"])
-    return streams, base64.b64decode(answer["sealed_b64"])
+    return protocol.Sealed(streams, protocol.trailer_digest(signature), base64.b64decode(answer["sealed_b64"]))
+
+
+def _trailer(work: Work, manifest_b64: str) -> bytes:
+    """A's signature over what was sent: made once, and kept before it is sealed.
+
+    Kept, because RSA-PSS never gives the same signature twice: a step that is done again after a crash would seal other
+    bytes under the same VMK and IV. And because it is A's evidence: B's Receipt names the Transfer, the Transfer names
+    this signature, and this names the VM; what the Transfer holds sealed nobody can open when VMK is destroyed.
+    """
+    kept = work.kept(MANIFEST)
+    if kept is not None:
+        return kept
+    context = protocol.trailer_context(work.machine.binding())
+    answer = work.services.mam.sign_manifest(work.context, base64.b64encode(context).decode("ascii"), manifest_b64)
+    signature = base64.b64decode(answer["signature_b64"])
+    work.keep_evidence({MANIFEST: (messages.SENT, signature)})
+    return signature
 
 
 def source_job(work: Work) -> dict[str, Any]:

@@ -142,8 +142,7 @@ def open_landing(work: Work) -> None:
 
 def send(work: Work) -> None:
     """``transferring``: the VM goes over, sealed, and the manifest of what went over is signed."""
-    streams, sealed = sealing.seal(work)
-    signed = work.sign(work.machine.local(protocol.Sealed(streams, sealed)))
+    signed = work.sign(work.machine.local(sealing.seal(work)))
     work.commit((SENT, signed))
 
 

@@ -115,14 +115,19 @@ class Work:
             for kind, (direction, document) in documents.items():
                 messages.record(session, self.id, kind, direction, document, b"")
 
+    def kept(self, kind: str) -> bytes | None:
+        """What :meth:`keep_evidence` kept under this name; None where it has kept nothing."""
+        with database.session() as session:
+            entry = messages.find(session, self.id, kind)
+            return None if entry is None else entry.document
+
     def keep_trust(self) -> None:
         """Keep what the peer's certificate was judged by: the agreement's CA, and the revocation lists of this time.
 
         Once: a step that is done again finds newer lists, and those are not the ones that it was judged by.
         """
-        with database.session() as session:
-            if messages.find(session, self.id, "crl") is not None:
-                return
+        if self.kept("crl") is not None:
+            return
         lists = self.services.cmm.revocation_lists(self.context)["crls_b64"]
         self.keep_evidence(
             {

@@ -91,6 +91,7 @@ def _signer(case: Case, kind: str) -> str:
 def _meaning(message: protocol.Message, case: Case) -> tuple[str, str]:
     offer = case.transcript.message(protocol.Offer)
     vm = f"VM {offer.needs.vm} (generation {offer.generation})"
+    named = f"the manifest that Transfer names (SHA-384 {_trailer(case)})"
     decided = getattr(message, "outcome", None) or type(getattr(message, "decision", None)).__name__.lower()
     by_kind = {
         "Offer": ("offered", f"offered {vm} to {offer.destination}"),
@@ -99,16 +100,23 @@ def _meaning(message: protocol.Message, case: Case) -> tuple[str, str]:
         "TokenBA2.accepted": ("accepted", f"accepted {vm}, and held room for it"),
         "TokenBA2.refused": ("declined", f"did not accept {vm}"),
         "Envelope": ("gave-keys", f"gave {offer.destination} the keys of {vm}"),
-        "Transfer": ("sent", f"sent {vm}, exactly as in the manifest that it signed"),
-        "Prepared": ("received", f"received {vm} exactly as in Envelope and Transfer, and holds it paused"),
+        "Transfer": ("sent", f"sent {vm}, exactly as in {named}"),
+        "Prepared": ("received", f"received {vm} exactly as in {named}, and holds it paused"),
         "Release": ("released", f"ordered {offer.destination} to run {vm}, and gave up its own right to"),
-        "Receipt.resumed": ("runs", f"runs {vm}, exactly as in Envelope and Transfer"),
+        "Receipt.resumed": ("runs", f"runs {vm}, exactly as in {named}"),
         "Receipt.refused": ("refused", f"does not run {vm}, and never will"),
         "Closure.removed": ("removed", f"has removed {vm} and its keys"),
         "Closure.withdrawn": ("withdrew", f"withdrew before it released {vm}"),
     }
     kind = type(message).__name__
     return by_kind[kind if kind in by_kind else f"{kind}.{decided}"]
+
+
+def _trailer(case: Case) -> str:
+    """The digest of the one signed manifest that everything after the Transfer is about; its file is manifest.xml."""
+    if "Transfer" not in case.transcript:
+        return "none"
+    return case.transcript.message(protocol.Transfer).trailer_digest.hex()
 
 
 def _two_faced(cases: Sequence[Case]) -> Iterable[Contradiction]:

@@ -23,7 +23,7 @@ from sv2m.evidence import chain, path, revocation, stamps
 from sv2m.evidence.folder import MANIFEST, README, SUMMARY, Folder, message_file, signer
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.protocol import checks
-from sv2m.protocol.trailer import read_trailer_context
+from sv2m.protocol.trailer import check_named, read_trailer_context
 from sv2m.protocol.transcript import Received, Transcript
 
 _LISTS = "certificates/crl.pem"
@@ -154,7 +154,10 @@ def _messages(folder: Folder, leaves: dict[str, bytes | None], report: Report) -
 
 def _manifest(folder: Folder, leaf: bytes | None, transcript: Transcript, report: Report) -> None:
     signature = folder.files.get(MANIFEST)
+    named = transcript.get("Transfer")
     if signature is None:
+        if named is not None:
+            report.add(MANIFEST, NOTE, "it is not there: the messages name the VM's digests, and do not list them")
         return
     try:
         if leaf is None:
@@ -163,11 +166,18 @@ def _manifest(folder: Folder, leaf: bytes | None, transcript: Transcript, report
         if read_trailer_context(context) != transcript.binding():
             raise errors.IntegrityError("it belongs to another migration, session or plan")
         manifest = protocol.Manifest.from_xml(listed)
-        manifest.check(transcript.message(protocol.Transfer).streams)
+        if named is not None:
+            transfer = transcript.message(protocol.Transfer)
+            check_named(signature, transfer.trailer_digest)
+            manifest.check(transfer.streams)
     except errors.SV2MError as error:
         report.add(MANIFEST, BAD, str(error))
         return
-    report.add(MANIFEST, GOOD, "signed by the source: the digests of every segment of this session")
+    if named is None:
+        # A crash, or an abort, between the trailer and the Transfer: A keeps the one before it signs the other.
+        report.add(MANIFEST, NOTE, "signed by the source, but there is no good Transfer that names it")
+        return
+    report.add(MANIFEST, GOOD, "signed by the source, and the one that Transfer names: the digests of every segment")
 
 
 def _audit(folder: Folder, migration_id: str, report: Report) -> None:

@@ -84,7 +84,7 @@ from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey
 from sv2m.protocol.segments import Manifest, Opener, Sealer, segment_size, ticket
 from sv2m.protocol.session import certificate_digest, context_digest, session_id
 from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
-from sv2m.protocol.trailer import Binding, trailer_context
+from sv2m.protocol.trailer import Binding, trailer_context, trailer_digest
 from sv2m.protocol.transcript import Received
 from sv2m.protocol.wire import MAX_SMALL, Peek, claimed_party, decode, encode, peek
 from sv2m.protocol.wire import MAX_TRANSFER as MAX_DOCUMENT
@@ -171,6 +171,7 @@ __all__ = [
     "sign_manifest",
     "ticket",
     "trailer_context",
+    "trailer_digest",
     "verify",
     "verify_manifest",
 ]

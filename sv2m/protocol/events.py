@@ -67,9 +67,13 @@ class EnvelopeTaken:
 
 @dataclass(frozen=True)
 class Sealed:
-    """All segments are with B; the signature over their manifest is sealed under VMK."""
+    """All segments are with B; the signature over their manifest is sealed under VMK.
+
+    :param trailer_digest: trailer.trailer_digest() of that signature.
+    """
 
     streams: tuple[StreamSummary, ...]
+    trailer_digest: bytes
     sealed_signature: bytes
 
 

@@ -21,7 +21,7 @@ from sv2m.protocol import events as e
 from sv2m.protocol.manifest import Manifest
 from sv2m.protocol.messages import Closure, Message, Offer, Receipt, Release, TokenBA2, Transfer
 from sv2m.protocol.todo import todo
-from sv2m.protocol.trailer import Binding, read_trailer_context
+from sv2m.protocol.trailer import Binding, check_named, read_trailer_context
 from sv2m.protocol.transcript import M, Received, Transcript
 
 
@@ -161,14 +161,17 @@ class Migration:
         self._transcript = self._transcript.having(received)
         self._unsigned = None
 
-    def check_trailer(self, context: bytes, manifest: bytes) -> Manifest:
-        """B, in verifying: whether a verified trailer's signature is this migration's.
+    def check_trailer(self, signature: bytes, context: bytes, manifest: bytes) -> Manifest:
+        """B, in verifying: whether a verified trailer's signature is this migration's, and the one that A named.
 
-        :param context: and manifest as signature.verify_manifest() returned them.
+        :param signature: the trailer's ds:Signature, as the Transfer had it sealed.
+        :param context: and manifest as signature.verify_manifest() returned them for it.
         :returns: the manifest; every received segment must match it (Manifest.compare).
         :raises MalformedMessage: either is malformed.
-        :raises IntegrityError: it binds another migration, session, envelope or keys, or other segments.
+        :raises IntegrityError: the Transfer names another, or it binds another migration, session, envelope or keys,
+            or other segments.
         """
+        check_named(signature, self.message(Transfer).trailer_digest)
         if read_trailer_context(context) != self.binding():
             raise errors.IntegrityError(
                 "the trailer's signature belongs to another migration, session or plan"

@@ -220,6 +220,8 @@ class Transfer:
     """7, A to B: everything is sent.
 
     :param streams: how many segments and bytes each stream got, in the Envelope's order.
+    :param trailer_digest: SHA-384 of the ds:Signature that is sealed here. B's Prepared and Receipt name this Transfer,
+        and so the one manifest that B has verified, also when VMK is long destroyed and nobody can open the seal.
     :param sealed_signature: the ds:Signature over the manifest as one AES-256-GCM message under VMK
         (IV ‖ ciphertext ‖ tag, IV of stream 0 index 0).
     """
@@ -227,11 +229,13 @@ class Transfer:
     migration_id: str
     sid: bytes
     streams: tuple[StreamSummary, ...]
+    trailer_digest: bytes
     sealed_signature: bytes
 
     def __post_init__(self) -> None:
         _check_session("Transfer", self.migration_id, self.sid)
         check.items("Transfer.streams", self.streams, StreamSummary, 1, MAX_DISKS + 1)
+        check.octets("Transfer.trailer_digest", self.trailer_digest, check.SHA384_BYTES)
         check.octets("Transfer.sealed_signature", self.sealed_signature, 29, MAX_SEALED_SIGNATURE)
         if sorted({stream.id for stream in self.streams}) != [stream.id for stream in self.streams]:
             raise check.invalid("Transfer.streams", "must have ids that grow")

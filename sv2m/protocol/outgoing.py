@@ -104,7 +104,9 @@ def _envelope(transcript: Transcript, event: e.KeysWrapped) -> Message:
 
 def _transfer(transcript: Transcript, event: e.Sealed) -> Message:
     envelope = transcript.message(Envelope)
-    return Transfer(envelope.migration_id, envelope.sid, event.streams, event.sealed_signature)
+    return Transfer(
+        envelope.migration_id, envelope.sid, event.streams, event.trailer_digest, event.sealed_signature
+    )
 
 
 def _prepared(transcript: Transcript, _: e.Restored) -> Message:

@@ -173,8 +173,8 @@ class Opener:
 def seal_signature(vmk: bytes | bytearray, signature: bytes) -> bytes:
     """The trailer's ds:Signature under VMK: stream 0, index 0, which no segment has.
 
-    Once per VMK: sealing another signature would repeat the IV. With a P-384 key the signature over the same
-    manifest is the same, so that a repeated step does no harm; with RSA-PSS keep what this returned.
+    Once per VMK: sealing another signature would repeat the IV. An RSA-PSS signature over the same manifest is another
+    one each time: whoever may have to repeat the step keeps the signature before, and seals that one again.
     """
     out = bytearray(len(signature) + OVERHEAD)
     Sealer(vmk).seal(0, 0, signature, out)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trailer's signature binds the manifest to: the sv2m:Binding in its first ds:Object."""
+"""What the trailer's signature binds the manifest to, the sv2m:Binding in its first ds:Object; and what binds the
+trailer's signature itself: its digest in the Transfer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha384
+from hmac import compare_digest
 from typing import Final
 
 from sv2m import errors
@@ -71,6 +74,24 @@ def keys_digest(keys: Iterable[WrappedKey]) -> bytes:
     from the Envelope without any key.
     """
     return sha384(b"".join(key.name.encode() + b"\0" + key.commitment for key in keys)).digest()
+
+
+def trailer_digest(signature: bytes) -> bytes:
+    """The digest by which the Transfer names the trailer's signature: SHA-384 of its canonical octets, as sealed."""
+    return sha384(signature).digest()
+
+
+def check_named(signature: bytes, named: bytes) -> None:
+    """Whether a trailer's signature is the one that a Transfer names.
+
+    Without this A could sign another manifest of the same session afterwards, and say of B's Receipt that it is about
+    that one: the seal cannot be opened any more when VMK is destroyed.
+
+    :param named: Transfer.trailer_digest.
+    :raises IntegrityError: it is another one.
+    """
+    if not compare_digest(trailer_digest(signature), named):
+        raise errors.IntegrityError("the trailer's signature is not the one that the Transfer names")
 
 
 def trailer_context(binding: Binding) -> bytes:

@@ -148,7 +148,8 @@ def test_a_peer_hands_as_server_on_as_its_own(b: CloudB) -> None:
     received = clouds.Pair(identity(C), identity("cloud-a.sv2m")).run("hear transfer")
     b.source = b.sender(me=identity(C))
     b.source.run("Envelope")
-    b.source.make("Transfer", sealed_signature=received.a.machine.message(p.Transfer).sealed_signature)
+    theirs = received.a.machine.message(p.Transfer)
+    b.source.make("Transfer", trailer_digest=theirs.trailer_digest, sealed_signature=theirs.sealed_signature)
     error = b.refusal(b.source.side.document("Transfer"))
     assert error.fault == "peer"
     assert b.carry_on().error_code == "integrity-error"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,9 +42,9 @@ def send(b: CloudB, disk: bytes = GUEST, memory: bytes = STATE) -> Line:
     return line
 
 
-def given_up(b: CloudB, host: HostB) -> errors.SV2MError:
+def given_up(b: CloudB, host: HostB, **lies: Any) -> errors.SV2MError:
     """A signs a trailer, and B must say no, with nothing left."""
-    error = b.refusal(b.source.make("Transfer"))
+    error = b.refusal(b.source.make("Transfer", **lies))
     row = b.carry_on()
     assert (row.phase, row.status) == ("undone", "failed")
     assert host.placeholder.undone
@@ -244,7 +245,7 @@ def test_a_manifest_whose_text_is_changed_before_it_is_signed(b: CloudB, host: H
         "missing": head + second + tail,
         "another stream": (head + first + second + tail).replace(b"2/0", b"3/0"),
     }[change]
-    b.source.make("Transfer", sealed_signature=b.source.sealed(manifest=text))
+    b.source.make("Transfer", **b.source.sealed(manifest=text))
     error = b.refusal(b.source.side.document("Transfer"))
     assert error.fault == "peer"
     assert b.carry_on().phase == "undone"
@@ -261,15 +262,31 @@ def test_totals_that_are_not_what_came(b: CloudB, host: HostB) -> None:
 def test_a_trailer_that_was_signed_for_another_session(b: CloudB, host: HostB) -> None:
     send(b)
     binding = dataclasses.replace(b.source.side.machine.binding(), sid=bytes(48))
-    b.source.make("Transfer", sealed_signature=b.source.sealed(binding=binding))
+    b.source.make("Transfer", **b.source.sealed(binding=binding))
     assert b.refusal(b.source.side.document("Transfer")).code == "integrity-error"
     b.carry_on()
     assert host.placeholder.undone
 
 
+@pytest.mark.parametrize("sealed", ["what came", "another VM"])
+def test_a_trailer_that_is_not_the_one_named(b: CloudB, host: HostB, sealed: str) -> None:
+    """A signs two trailers of one session, seals one and names the other: later it would show the one it likes."""
+    send(b)
+    truth = b.source.sealed()
+    other = Manifest()
+    for stream, index, _ in b.source.manifest:
+        other.add(stream, index, bytes(32))
+    lie = b.source.sealed(manifest=other.to_xml())
+    inside, named = (truth, lie) if sealed == "what came" else (lie, truth)
+    fields = {"trailer_digest": named["trailer_digest"], "sealed_signature": inside["sealed_signature"]}
+    error = given_up(b, host, **fields)
+    assert error.code == "integrity-error"
+    assert "not the one that the Transfer names" in error.message
+
+
 def test_a_trailer_sealed_under_another_key(b: CloudB, host: HostB) -> None:
     send(b)
-    b.source.make("Transfer", sealed_signature=bytes(len(b.source.sealed())))
+    b.source.make("Transfer", sealed_signature=bytes(len(b.source.sealed()["sealed_signature"])))
     assert b.refusal(b.source.side.document("Transfer")).code == "integrity-error"
     b.carry_on()
     assert host.placeholder.undone

@@ -210,7 +210,7 @@ def test_words_before_their_time(b: CloudB) -> None:
         sid = digest if kind == "TokenAB" else machine.sid
         now = datetime.now(UTC)
         early: dict[str, p.Message] = {
-            "Transfer": p.Transfer(b.source.id, sid, b.source.summaries, bytes(64)),
+            "Transfer": p.Transfer(b.source.id, sid, b.source.summaries, digest, bytes(64)),
             "Release": p.Release(b.source.id, sid, digest, digest, digest, now),
             "Closure": p.Closure(b.source.id, sid, "removed", digest, now),
         }

@@ -19,9 +19,9 @@ from formal import terms as t
 from formal.steps import Move
 from sv2m import protocol as p
 from sv2m.evidence import path
-from sv2m.protocol import encryption, segments, states
+from sv2m.protocol import encryption, segments, states, trailer
 from tests.protocol.certificates import Identity
-from tests.protocol.clouds import EIK, NOW, PLAN, SUMMARIES, VMK, Pair, Side, ephemeral_key, manifest, offer, other_id
+from tests.protocol.clouds import EIK, NOW, PLAN, VMK, Pair, Side, ephemeral_key, manifest, offer, other_id
 from tests.unit.cmm import authority
 
 #: The message that each transition of the model waits for.
@@ -113,7 +113,7 @@ class Instance:
     def _send_everything(self) -> None:
         self.side.local(p.KeysWrapped(self.pair.keys(), PLAN))
         self.side.local(p.EnvelopeTaken())
-        self.side.local(p.Sealed(SUMMARIES, self.pair.sealed_signature()))
+        self.side.local(self.pair.sealed())
 
     def _open_keys(self) -> None:
         machine = self.side.machine
@@ -130,7 +130,7 @@ class Instance:
         sealed = self.side.machine.message(p.Transfer).sealed_signature
         signature = segments.open_signature(VMK, sealed)
         context, signed = p.verify_manifest(signature, self.side.peer.leaf)
-        self.side.machine.check_trailer(context, signed).compare(self.arrived)
+        self.side.machine.check_trailer(signature, context, signed).compare(self.arrived)
         self.side.local(p.Restored())
 
 
@@ -182,6 +182,10 @@ class World:
             return real if tuple(beside) == self._beside[core] else self._altered(kind, real)
         if not isinstance(core, t.Crypt):
             return p.encode(self._message(kind, instance, ""))
+        if kind not in states.RECEIVES["source"]:
+            self.documents[core] = self._by_intruder(kind, instance.pair)
+            self._beside[core] = tuple(beside)
+            return self.documents[core]
         assert core.key is t.inverse(t.atom("ki", "public_key"))
         named = cloud(t.show(fields_of(core)["destination.name"])).name if kind == "TokenBA1" else ""
         return p.sign(p.encode(self._message(kind, instance, named)), cloud("i").key, cloud("i").chain)
@@ -229,7 +233,41 @@ class World:
             at=NOW,
         )
 
+    def _by_intruder(self, kind: str, pair: Pair) -> bytes:
+        """What the intruder says as a source, in his own name: as an honest one would."""
+        source, heard = pair.a, pair.b.transcript
+        said: dict[str, Callable[[], object]] = {
+            "Offer": lambda: source.local(p.OfferRequested(pair.offer)),
+            "TokenAB": lambda: source.local(p.TokenDue(b"i" * 32, NOW)),
+            "Envelope": lambda: (source.local(p.KeysWrapped(pair.keys(), PLAN)), source.local(p.EnvelopeTaken())),
+            "Transfer": lambda: source.local(pair.sealed()),
+            "Release": lambda: source.local(p.Committed(NOW)),
+        }
+        for reply in ("TokenBA1", "TokenBA2", "Prepared"):
+            if reply in heard and reply not in source.transcript:
+                source.receive(heard[reply].document)
+        said[kind]()
+        return source.document(kind)
+
     def _judge(self, move: Move) -> None:
+        if move.instance.role.name == "judge_of_vm":
+            self._judge_of_vm()
+        else:
+            self._judge_of_origin()
+
+    def _judge_of_vm(self) -> None:
+        """The intruder shows B's Receipt, and a manifest of another VM that he signed for the same session."""
+        (target,) = (one for one in self.instances.values() if one.side.role == "destination")
+        other = p.Manifest()
+        for stream, index, _ in manifest():
+            other.add(stream, index, bytes(32))
+        shown = target.pair.trailer(other)
+        context, _ = p.verify_manifest(shown, target.side.peer.leaf)
+        assert context == p.trailer_context(target.side.machine.binding())
+        assert target.side.machine.message(p.Receipt).transfer_digest == target.side.machine.digest(p.Transfer)
+        trailer.check_named(shown, target.side.machine.message(p.Transfer).trailer_digest)
+
+    def _judge_of_origin(self) -> None:
         """The intruder shows a manifest that he made, with the binding that A signed for another."""
         (source,) = (one for one in self.instances.values() if one.side.role == "source")
         context = p.trailer_context(source.side.machine.binding())

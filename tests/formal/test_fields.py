@@ -138,6 +138,7 @@ ELSEWHERE = {
     ("TokenBA1", "destination"): "the name is checked, the chain is CMM's",
     ("TokenBA2", "decision"): "taken; that it is Accepted makes the transition",
     ("Envelope", "keys"): "taken; how many there are is checked",
+    ("Transfer", "trailer_digest"): "compared when the trailer is opened: Migration.check_trailer",
     ("Transfer", "sealed_signature"): "checked when it is opened: Migration.check_trailer",
     ("Receipt", "outcome"): "each outcome is a transition of its own",
     ("Closure", "outcome"): "removed only; withdrawn is in formal/commit",

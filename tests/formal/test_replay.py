@@ -25,6 +25,7 @@ REFUSALS = {
     "offer digest": (errors.InvalidSignature, "target", "offer"),
     "session id": (errors.ReplayedMessage, "source", "prepared"),
     "manifest signature": (errors.InvalidSignature, "judge_of_origin", "judge"),
+    "trailer's digest": (errors.IntegrityError, "judge_of_vm", "judge"),
     "key binding": (errors.InvalidSignature, "target", "envelope"),
     "signed ekB": (errors.InvalidSignature, "source", "decision"),
     "verify before Prepared": (errors.IntegrityError, "target", "transfer"),
@@ -94,6 +95,8 @@ def test_the_trailer_of_the_honest_trace() -> None:
     for part in ("migration_id", "sid", "source", "destination"):
         assert bound[part] is said[part]
         assert getattr(machine.binding(), part) == getattr(machine.message(p.Envelope), part)
+    assert fields_of(by_tag["transfer"])["trailer_digest"] is t.apply(t.atom("h", "hash_func"), trailer)
+    assert machine.message(p.Transfer).trailer_digest == p.trailer_digest(world.instances[0].pair.trailer())
     assert bound["generation"] is fields_of(by_tag["offer"])["terms"]
     assert machine.binding().generation == machine.message(p.Offer).generation
     assert bound["envelope_digest"] is t.apply(t.atom("h", "hash_func"), by_tag["envelope"])

@@ -171,7 +171,7 @@ class Pair:
             "hear envelope": lambda: self.b.receive(self.a.document("Envelope")),
             "land": lambda: self.b.local(p.LandingReady()),
             "envelope taken": lambda: self.a.local(p.EnvelopeTaken()),
-            "seal": lambda: self.a.local(p.Sealed(SUMMARIES, self.sealed_signature())),
+            "seal": lambda: self.a.local(self.sealed()),
             "hear transfer": lambda: self.b.receive(self.a.document("Transfer")),
             "restore": self.restore,
             "hear prepared": lambda: self.a.receive(self.b.document("Prepared")),
@@ -210,17 +210,19 @@ class Pair:
             for name, kind, key in (("VMK", "vmk", VMK), ("EIK-0", "luks-passphrase", EIK))
         )
 
-    def sealed_signature(self) -> bytes:
+    def trailer(self, of: p.Manifest | None = None) -> bytes:
+        """A's signature over a manifest of this session; the true one when none is given."""
         identity = self.a.identity
-        signature = p.sign_manifest(
-            p.trailer_context(self.a.machine.binding()), manifest().to_xml(), identity.key, identity.chain
-        )
-        return segments.seal_signature(VMK, signature)
+        context = p.trailer_context(self.a.machine.binding())
+        return p.sign_manifest(context, (of or manifest()).to_xml(), identity.key, identity.chain)
+
+    def sealed(self) -> p.Sealed:
+        signature = self.trailer()
+        return p.Sealed(SUMMARIES, p.trailer_digest(signature), segments.seal_signature(VMK, signature))
 
     def restore(self) -> list[p.Action]:
-        sealed = self.b.machine.message(p.Transfer).sealed_signature
-        context, signed = p.verify_manifest(segments.open_signature(VMK, sealed), self.a.identity.leaf)
-        self.b.machine.check_trailer(context, signed).compare(manifest())
+        opened = segments.open_signature(VMK, self.b.machine.message(p.Transfer).sealed_signature)
+        self.b.machine.check_trailer(opened, *p.verify_manifest(opened, self.a.identity.leaf)).compare(manifest())
         return self.b.local(p.Restored())
 
 

@@ -152,7 +152,7 @@ MESSAGES = {
         streams=PLANS,
         keys=KEYS,
     ),
-    "Transfer": st.builds(p.Transfer, ID, SHA384, SUMMARIES, st.binary(min_size=29, max_size=300)),
+    "Transfer": st.builds(p.Transfer, ID, SHA384, SUMMARIES, SHA384, st.binary(min_size=29, max_size=300)),
     "Prepared": st.builds(p.Prepared, **STATE),
     "Release": st.builds(p.Release, **STATE, prepared_digest=SHA384, released_at=TIME),
     "Receipt": st.one_of(

@@ -271,7 +271,7 @@ def test_the_largest_transfer_fits_its_cap_and_comes_back() -> None:
         *tuple(p.StreamSummary(200 + n, 655, 655) for n in range(33)),
         p.StreamSummary(255, 32768 - 33 * 655, 32768),
     )
-    transfer = p.Transfer(Pair().offer.migration_id, bytes(48), streams[-33:], sealed)
+    transfer = p.Transfer(Pair().offer.migration_id, bytes(48), streams[-33:], bytes(48), sealed)
     document = p.encode(transfer)
     assert len(document) + 8192 < wire.MAX_TRANSFER
     assert p.decode(document) == transfer

@@ -264,14 +264,15 @@ def test_a_trailer_with_another_manifest(change) -> None:
     head, parts, tail = references()
     changed = head + b"".join(change(parts)) + tail
     context = p.trailer_context(pair.a.machine.binding())
+    named = segments.open_signature(VMK, pair.b.machine.message(p.Transfer).sealed_signature)
     if change is wrong:
         # The right segments with one digest that is not: what was received must be compared with it.
-        signed = pair.b.machine.check_trailer(context, changed)
+        signed = pair.b.machine.check_trailer(named, context, changed)
         with pytest.raises(errors.IntegrityError, match="1/1"):
             signed.compare(manifest())
         return
     with pytest.raises(errors.PeerError):
-        pair.b.machine.check_trailer(context, changed)
+        pair.b.machine.check_trailer(named, context, changed)
     with pytest.raises(errors.IllegalTransition):
         pair.b.local(p.Restored())
 
@@ -368,9 +369,10 @@ def test_as_many_segments_as_there_may_be() -> None:
     context = p.trailer_context(Pair().run("wrap").a.machine.binding())
     signature = p.sign_manifest(context, written, a.key, a.chain)
     assert p.verify_manifest(signature, a.leaf) == (context, written)
-    transfer = segments.seal_signature(VMK, signature)
-    assert segments.open_signature(VMK, transfer) == signature
-    p.Transfer(MIGRATION, bytes(48), (p.StreamSummary(255, plan.MAX_SEGMENTS, plan.MAX_SEGMENTS),), transfer)
+    sealed = segments.seal_signature(VMK, signature)
+    assert segments.open_signature(VMK, sealed) == signature
+    streams = (p.StreamSummary(255, plan.MAX_SEGMENTS, plan.MAX_SEGMENTS),)
+    p.Transfer(MIGRATION, bytes(48), streams, p.trailer_digest(signature), sealed)
 
 
 def test_the_sealed_signature_is_bound_to_its_place() -> None:

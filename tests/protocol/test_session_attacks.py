@@ -72,6 +72,7 @@ CASES = [
         ("TokenBA1", "nonce_b"),
         ("TokenAB", "nonce_a"),
         ("TokenBA2", "decision"),
+        ("Transfer", "trailer_digest"),
         ("Transfer", "sealed_signature"),
         ("Receipt", "outcome"),
         ("Receipt", "reason"),
@@ -195,8 +196,28 @@ def test_the_trailer_does_not_verify_for_anybody_else() -> None:
     c = certificates.identity("cloud-c.sv2m")
     other = Pair(pair.b.identity, c).run("hear transfer")
     context = p.trailer_context(pair.a.machine.binding())
-    with pytest.raises(errors.IntegrityError):
-        other.b.machine.check_trailer(context, manifest().to_xml())
+    # B signs as A of the other session, so it can name whatever it likes there: the binding must hold by itself.
+    named = other.trailer()
+    with pytest.raises(errors.IntegrityError, match="another migration"):
+        other.b.machine.check_trailer(named, context, manifest().to_xml())
+    with pytest.raises(errors.IntegrityError, match="not the one that the Transfer names"):
+        other.b.machine.check_trailer(pair.trailer(), context, manifest().to_xml())
+
+
+def test_the_trailer_is_the_one_that_the_transfer_names() -> None:
+    """A signs two trailers of one session, both good, and names one of them: the other one is refused."""
+    pair = Pair().run("hear transfer")
+    other = p.Manifest()
+    for stream, index, _ in manifest():
+        other.add(stream, index, bytes(32))
+    second = pair.trailer(other)
+    with pytest.raises(errors.IntegrityError, match="not the one that the Transfer names") as caught:
+        pair.b.machine.check_trailer(second, *p.verify_manifest(second, pair.a.identity.leaf))
+    assert caught.value.code == "integrity-error"
+    with pytest.raises(errors.IllegalTransition):
+        pair.b.local(p.Restored())
+    pair.run("restore")
+    assert pair.b.machine.phase == "prepared"
 
 
 def test_identity_misbinding() -> None:

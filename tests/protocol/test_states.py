@@ -129,7 +129,9 @@ def event(name: str, machine: p.Migration) -> p.Event:
         "TokenDue": p.TokenDue(nonce("A"), NOW),
         "KeysWrapped": p.KeysWrapped(happy["Envelope"].message.keys, PLAN),
         "EnvelopeTaken": p.EnvelopeTaken(),
-        "Sealed": p.Sealed(SUMMARIES, happy["Transfer"].message.sealed_signature),
+        "Sealed": p.Sealed(
+            SUMMARIES, happy["Transfer"].message.trailer_digest, happy["Transfer"].message.sealed_signature
+        ),
         "Committed": p.Committed(NOW),
         "Removed": p.Removed(NOW),
         "Told": p.Told(),
@@ -178,7 +180,7 @@ def test_every_event_in_every_phase(role: str, phase: str, name: str) -> None:
 def _check_trailer(machine: p.Migration) -> None:
     offer = machine.message(p.Offer)
     signature = segments.open_signature(VMK, machine.message(p.Transfer).sealed_signature)
-    machine.check_trailer(*p.verify_manifest(signature, offer.source.chain[0]))
+    machine.check_trailer(signature, *p.verify_manifest(signature, offer.source.chain[0]))
 
 
 @pytest.mark.parametrize("trigger", MESSAGES)

@@ -23,8 +23,8 @@ _NAMES: Final = {
     "Length Mac Machine Manufacturer MemoryMb MigrationId Mode Model Mtu Name Needs Nic Nics NonceA NonceB NotAfter "
     "Offer OfferDigest Outcome Prepared PreparedDigest Product Reason Receipt ReceiptDigest Refused Release "
     "ReleaseDigest ReleasedAt RootGb SegmentSize Segments Sid Signature Size Source SourceCertificateDigest Stream "
-    "Streams SwapMb Sysinfo Target TokenAB TokenBA1 TokenBA2 Transfer TransferDigest Vcpus Version VirtType Vm "
-    "VolumeGb",
+    "Streams SwapMb Sysinfo Target TokenAB TokenBA1 TokenBA2 TrailerDigest Transfer TransferDigest Vcpus Version "
+    "VirtType Vm VolumeGb",
     "xenc": "CarriedKeyName CipherData CipherReference CipherValue EncryptedData EncryptedKey EncryptionMethod "
     "OAEPparams",
     "xenc11": "MGF",

@@ -143,7 +143,7 @@ class _EnvelopeShape:
 
 
 class _TransferShape:
-    """Sid, Streams, one EncryptedData per segment, and the one of the signature.
+    """Sid, Streams, one EncryptedData per segment, the signature's digest, and its EncryptedData.
     Of the segments' elements only their number is read: decode() compares every byte of them with what this
        class writes for these streams, which is stricter than reading each could be.
     """
@@ -155,14 +155,15 @@ class _TransferShape:
             _BINARY.write("sv2m:Sid", value.sid),
             _STREAM_SUMMARIES.write("sv2m:Streams", value.streams),
             listed,
+            _BINARY.write("sv2m:TrailerDigest", value.trailer_digest),
             Element("sv2m:Signature", children=[encrypted.sealed_signature(value.sealed_signature)]),
         ]
 
     def read_fields(self, elements: list[etree._Element]) -> dict[str, Any]:
-        tags = [local(f"sv2m:{tag}") for tag in ("Sid", "Streams", "Segments", "Signature")]
+        tags = [local(f"sv2m:{tag}") for tag in ("Sid", "Streams", "Segments", "TrailerDigest", "Signature")]
         if [element.tag for element in elements] != tags:
-            raise ValueError("a Transfer has Sid, Streams, Segments and Signature")
-        sid, streams, listed, signature = elements
+            raise ValueError("a Transfer has Sid, Streams, Segments, TrailerDigest and Signature")
+        sid, streams, listed, digest, signature = elements
         summaries = _STREAM_SUMMARIES.read(streams)
         # Counted before the re-encoding, so that a small document cannot make us write a large one.
         if len(listed) != total_segments(summaries):
@@ -171,6 +172,7 @@ class _TransferShape:
         return {
             "sid": _BINARY.read(sid),
             "streams": summaries,
+            "trailer_digest": _BINARY.read(digest),
             "sealed_signature": encrypted.read_sealed_signature(sealed),
         }
 

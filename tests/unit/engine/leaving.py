@@ -19,6 +19,7 @@ from sv2m.engine.worker import Workers
 from sv2m.gateway.client import Answer
 from sv2m.protocol import segments
 from tests.protocol import certificates, clouds
+from tests.protocol.certificates import Identity
 from tests.unit.engine import surroundings
 from tests.unit.engine.recorder import Recorder
 from tests.unit.engine.surroundings import DESTINATION, SOURCE
@@ -29,8 +30,8 @@ HOST = "compute-a"
 class Peer:
     """The destination's machine, honest unless told otherwise, and idempotent as the protocol wants it."""
 
-    def __init__(self) -> None:
-        self.side = clouds.Side("destination", DESTINATION, SOURCE)
+    def __init__(self, source: Identity = SOURCE) -> None:
+        self.side = clouds.Side("destination", DESTINATION, source)
         self.answers: dict[str, tuple[bytes, Answer]] = {}
         self.decision: p.Accepted | p.Refused = p.Accepted(clouds.ephemeral_key()[0], "192.0.2.1", 4711)
         self.resumes = True
@@ -73,7 +74,7 @@ class Peer:
         machine = self.side.machine
         opened = segments.open_signature(clouds.VMK, machine.message(p.Transfer).sealed_signature)
         context, manifest = p.verify_manifest(opened, self.side.peer.leaf)
-        machine.check_trailer(context, manifest).compare(clouds.manifest())
+        machine.check_trailer(opened, context, manifest).compare(clouds.manifest())
         self.side.local(p.Restored())
         return "Prepared"
 
@@ -210,6 +211,7 @@ class Source:
     """Cloud A and one migration in its phase ``requested``."""
 
     def __init__(self) -> None:
+        self.identity = SOURCE
         with database.session() as session:
             ca = certificates.ca_pem().decode()
             peers.create(session, name=DESTINATION.name, url="https://b", ca_pem=ca, direction="both")
@@ -223,14 +225,14 @@ class Source:
         self.server_id, self.id = str(uuid.uuid4()), str(uuid.uuid4())
         self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(), Agent()
         self.neutron = Neutron()
-        self.km, self.peer = surroundings.Km(), Peer()
+        self.km, self.peer = surroundings.Km(), Peer(self.identity)
         around = self.recorder.around
         self.services = Services(
-            conf=surroundings.options(SOURCE.name),
-            cmm=around("cmm", surroundings.Cmm(SOURCE)),
+            conf=surroundings.options(self.identity.name),
+            cmm=around("cmm", surroundings.Cmm(self.identity)),
             azm=around("azm", Azm()),
             lmm=None,  # type: ignore[arg-type]
-            mam=around("mam", surroundings.mam(SOURCE)),
+            mam=around("mam", surroundings.mam(self.identity)),
             km=around("km", self.km),
             edm=around("edm", self.agent),
             peers=around("peers", self.peer),
@@ -282,6 +284,12 @@ class Source:
     def documents(self) -> list[str]:
         with database.session() as session:
             return [one.kind for one in messages.list_for(session, self.id) if one.kind in p.KINDS]
+
+    def kept(self, kind: str) -> bytes | None:
+        """What is kept under this name, message or not."""
+        with database.session() as session:
+            entry = messages.find(session, self.id, kind)
+            return None if entry is None else entry.document
 
     @property
     def sent(self) -> list[tuple[str, bytes]]:

@@ -29,8 +29,9 @@ class Recorder:
         #: What ``once`` raises comes after the call's effect: the answer was lost.
         self.once_after_effect = False
         self.hooks: dict[str, Callable[[], None]] = {}
-        #: Kill at the n-th call, before or after its effect.
+        #: Kill at the n-th call, or at a phase's first call of a name, before or after its effect.
         self.kill_at: int | None = None
+        self.kill_on: tuple[str, str] | None = None
         self.kill_after_effect = False
 
     def around(self, name: str, service: object) -> Any:
@@ -39,7 +40,7 @@ class Recorder:
     def call(self, name: str, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(name)
         self.phases.append(self._phase())
-        due = self.kill_at is not None and len(self.calls) == self.kill_at
+        due = (self.kill_at is not None and len(self.calls) == self.kill_at) or (self.phases[-1], name) == self.kill_on
         if due and not self.kill_after_effect:
             raise Killed(name)
         if hook := self.hooks.pop(name, None):

@@ -121,12 +121,17 @@ class Sender:
             for name, kind, key in named
         )
 
-    def sealed(self, manifest: bytes | None = None, binding: p.Binding | None = None) -> bytes:
-        """The trailer's signature over a manifest, sealed under VMK."""
+    def trailer(self, manifest: bytes | None = None, binding: p.Binding | None = None) -> bytes:
+        """The signature over a manifest, as this session's unless told otherwise."""
         context = p.trailer_context(binding or self.side.machine.binding())
         me = self.side.identity
-        signature = p.sign_manifest(context, manifest or self.manifest.to_xml(), me.key, me.chain)
-        return segments.seal_signature(clouds.VMK, signature)
+        return p.sign_manifest(context, manifest or self.manifest.to_xml(), me.key, me.chain)
+
+    def sealed(self, manifest: bytes | None = None, binding: p.Binding | None = None) -> dict[str, bytes]:
+        """A trailer in a Transfer: sealed under VMK, and named."""
+        signature = self.trailer(manifest, binding)
+        sealed = segments.seal_signature(clouds.VMK, signature)
+        return {"trailer_digest": p.trailer_digest(signature), "sealed_signature": sealed}
 
     @property
     def accepted(self) -> p.Accepted:
@@ -154,7 +159,7 @@ class Sender:
             "Offer": lambda: p.OfferRequested(self.offer),
             "TokenAB": lambda: p.TokenDue(self.nonce, now),
             "Envelope": lambda: p.KeysWrapped(self.keys(), clouds.PLAN),
-            "Transfer": lambda: p.Sealed(self.summaries, self.sealed()),
+            "Transfer": lambda: p.Sealed(self.summaries, **self.sealed()),
             "Release": lambda: p.Committed(now),
             "Closure": lambda: p.Removed(now),
         }

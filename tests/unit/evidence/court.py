@@ -109,10 +109,11 @@ class Court:
             root = self.authority.anchor.read_bytes()
             messages.record(session, migration_id, "ca", messages.RECEIVED, root, b"")
             messages.record(session, migration_id, "crl", messages.RECEIVED, self.authority.crl(), b"")
-            if own == "destination" and "Transfer" in side.transcript:
+            if "Transfer" in side.transcript:
                 sealed = side.machine.message(p.Transfer).sealed_signature
                 opened = segments.open_signature(VMK, sealed)
-                messages.record(session, migration_id, "manifest", messages.RECEIVED, opened, b"")
+                direction = messages.SENT if own == "source" else messages.RECEIVED
+                messages.record(session, migration_id, "manifest", direction, opened, b"")
             migrations.advance(session, migration_id, "requested", 0, side.machine.phase, status="completed")
         return migration_id
 
@@ -130,6 +131,15 @@ def kept(migration_id: str, cloud: str) -> evidence.Kept:
             audit.list_for(session, migration_id),
             cloud,
         )
+
+
+def resigned(trailer: bytes, by: Identity) -> bytes:
+    """A trailer of the same session about another VM, as good as this one."""
+    context, listed = p.verify_manifest(trailer, by.leaf)
+    other = p.Manifest()
+    for stream, index, _ in p.Manifest.from_xml(listed):
+        other.add(stream, index, bytes(32))
+    return p.sign_manifest(context, other.to_xml(), by.key, by.chain)
 
 
 def unpacked(content: bytes, name: str) -> Folder:

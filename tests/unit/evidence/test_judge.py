@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 
 import pytest
 
+from sv2m import errors
 from sv2m import protocol as p
+from sv2m.evidence import judge
 from sv2m.evidence.folder import Folder, message_file
 from sv2m.evidence.stamps import stamp_file
 from tests.protocol import clouds
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import NOW, Pair, Side, other_id
-from tests.unit.evidence.court import Court
+from tests.unit.evidence.court import Court, resigned
 
 A, B = "cloud-a.sv2m", "cloud-b.sv2m"
+ANOTHER = "manifest.xml: the trailer's signature is not the one that the Transfer names"
 
 
 def replaced(folder: Folder, files: dict[str, bytes | None]) -> Folder:
@@ -99,6 +103,50 @@ def test_b_claims_another_vm(court: Court) -> None:
     assert judged.proves(B, "received"), "A's files hold B to exactly the Envelope and Transfer that A signed"
     prepared = judged.cases[0].transcript.message(p.Prepared)
     assert prepared.transfer_digest == judged.cases[0].transcript.digest(p.Transfer)
+
+
+def test_b_claims_another_vm_with_another_manifest(court: Court) -> None:
+    """B says: I run what this manifest lists. It even has A's signature, for this very session; but B's own Receipt is
+    about the Transfer that names the other one, and of that one A has the file."""
+    pair = court.pair().run()
+    honest, b = court.keeps(pair.a), court.keeps(pair.b)
+    lie = replaced(b, {"manifest.xml": resigned(b.files["manifest.xml"], court.a)})
+    judged = court.hears(honest, lie)
+    assert judged.off == [ANOTHER]
+    assert judged.proves(B, "runs"), "by A's files alone"
+    (runs,) = [fact for fact in judge.facts(judged.cases) if fact.code == "runs"]
+    assert (runs.cloud, runs.document) == (B, "Receipt")
+    assert hashlib.sha384(honest.files["manifest.xml"]).hexdigest() in runs.text
+    assert hashlib.sha384(lie.files["manifest.xml"]).hexdigest() not in runs.text
+    # And the file says which bytes these are: what A sent, not what B says that came.
+    _, listed = p.verify_manifest(honest.files["manifest.xml"], court.a.leaf)
+    proved = p.Manifest.from_xml(listed)
+    proved.compare(clouds.manifest())
+    claimed = p.Manifest()
+    for stream, index, digest in proved:
+        claimed.add(stream, index, hashlib.sha256(b"B says that this came").digest() if index else digest)
+    with pytest.raises(errors.IntegrityError, match="is not what the source signed"):
+        proved.compare(claimed)
+
+
+def test_a_shows_another_manifest_afterwards(court: Court) -> None:
+    """A says that B runs another VM than it sent: it signs a second trailer of the session when VMK is long gone."""
+    pair = court.pair().run()
+    a = court.keeps(pair.a)
+    lie = replaced(a, {"manifest.xml": resigned(a.files["manifest.xml"], court.a)})
+    judged = court.hears(lie, court.keeps(pair.b))
+    assert judged.off == [ANOTHER]
+    assert judged.proves(B, "runs"), "by B's files, which name what came"
+
+
+def test_a_trailer_without_a_transfer_is_a_note(court: Court) -> None:
+    """A keeps the trailer before it signs the Transfer; an abort may come between the two."""
+    pair = court.pair().run("envelope taken")
+    folder = replaced(court.keeps(pair.a), {"manifest.xml": pair.trailer()})
+    judged = court.hears(folder)
+    assert judged.off == []
+    assert ("manifest.xml", "note") in [(one.subject, one.result) for one in judged.cases[0].report.findings]
+    assert not judged.proves(A, "sent")
 
 
 def test_a_shows_the_judge_another_vm_than_it_sent(court: Court) -> None:
