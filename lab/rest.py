@@ -41,11 +41,8 @@ class Client:
         password = {"user": {"name": user, "password": cloud.credentials.password(user), **default}}
         identity = {"methods": ["password"], "password": password}
         scope = {"project": {"name": project, **default}}
-        body = {"auth": {"identity": identity, "scope": scope}}
-        headers, token = self._send("POST", cloud.auth_url + "/auth/tokens", body, {})
-        self._token = headers["X-Subject-Token"]
-        #: What Keystone says about the token: user, project, roles.
-        self.token: dict[str, Any] = token["token"]
+        self._login = json.dumps({"auth": {"identity": identity, "scope": scope}}).encode()
+        self._authenticate()
 
     def call(self, method: str, service: str, path: str, body: object = None) -> Any:
         """Send JSON to `path` below the service's root and return the JSON answered, if any."""
@@ -54,16 +51,38 @@ class Client:
 
     def upload(self, path: str, file: IO[bytes], size: int) -> None:
         """Send a file's bytes to Glance."""
+        # A file is read once, so that nothing can be sent again when the token has expired.
+        self._authenticate()
         url = self._cloud.url("glance", "/v2" + path)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._open(urllib.request.Request(url, file, {**headers, "X-Auth-Token": self._token}, method="PUT"))
 
+    def _authenticate(self) -> None:
+        """Get a token; Keystone's are good for an hour."""
+        headers = {"Content-Type": "application/json"}
+        answered, token = self._open(
+            urllib.request.Request(self._cloud.auth_url + "/auth/tokens", self._login, headers, method="POST")
+        )
+        self._token: str = answered["X-Subject-Token"]
+        #: What Keystone says about the token: user, project, roles.
+        self.token: dict[str, Any] = token["token"]
+
     def _send(self, method: str, url: str, body: object, headers: dict[str, str]) -> tuple[Any, Any]:
         data = None if body is None else json.dumps(body).encode()
         sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
-        if hasattr(self, "_token"):
-            sent["X-Auth-Token"] = self._token
-        return self._open(urllib.request.Request(url, data, sent, method=method))
+
+        def send() -> tuple[Any, Any]:
+            return self._open(
+                urllib.request.Request(url, data, {**sent, "X-Auth-Token": self._token}, method=method)
+            )
+
+        try:
+            return send()
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            self._authenticate()
+            return send()
 
     def _open(self, request: urllib.request.Request) -> tuple[Any, Any]:
         try:
