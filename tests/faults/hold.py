@@ -21,8 +21,9 @@ from tests.faults.matrix import DURING, ENTERED, LEAVING, UNWRITTEN, WITHIN
 
 #: Seconds after which a held write goes on even if nobody lets it go.
 _LONGEST = 240
-#: An engine's write: sv2m-api, which hands a new migration over, and an operator's abort leave it to whoever has it.
-_ENGINE = " AND NEW.owner IS NOT NULL"
+#: At A an engine's write: sv2m-api, which hands a new migration over, and an operator's abort leave it to whoever has
+#: it. At B the gateway writes as well, and it is what answers the peer.
+_ENGINE = " AND (NEW.role = 'destination' OR NEW.owner IS NOT NULL)"
 _CONDITIONS = {
     ENTERED: _ENGINE,
     WITHIN: _ENGINE,
