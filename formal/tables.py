@@ -57,10 +57,10 @@ class Tables:
         self._show(f"\n## {title}\n\n{text}\n")
 
     def _rows(self, headings: Row, rows: Iterable[Row]) -> None:
-        self._show(_line(headings))
-        self._show(_line(tuple("---" for _ in headings)))
+        self._show(line(headings))
+        self._show(line(tuple("---" for _ in headings)))
         for row in rows:
-            self._show(_line(row))
+            self._show(line(row))
 
     def _expect(self, fulfilled: bool) -> str:
         self.as_expected &= fulfilled
@@ -114,7 +114,8 @@ def _effort(result: Result) -> tuple[str, str]:
     return str(result.states), f"{result.seconds:.2f}"
 
 
-def _line(cells: Row) -> str:
+def line(cells: Row) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from formal.commit import maude, versions
+from formal.maude.program import MaudeError
 
 _HEAD = """# Results of the check of the commit
 
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         expected = [_shipped(show, options.quick), _weakened(show), _stuck(show)]
-    except maude.MaudeError as error:
+    except MaudeError as error:
         print(f"formal.commit: {error}", file=sys.stderr)
         return 3
     if options.write is not None:

@@ -4,24 +4,16 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from formal.maude.program import MaudeError, maude
 
 RULES = Path(__file__).with_name("rules.maude")
 
 #: Each is a predicate of rules.maude that no reachable state may have.
 FORBIDDEN = ("two-run", "forked", "two-outcomes", "deleted-unowned")
-
-
-class MaudeError(Exception):
-    """Maude is not there, or did not understand."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,7 @@ def search(tables: str, start: str, forbidden: tuple[str, ...] = FORBIDDEN) -> F
     """
     begun = time.monotonic()
     wanted = " or ".join(f"{name}(Z)" for name in forbidden)
-    with _maude(tables) as (say, hear):
+    with maude(tables + RULES.read_text()) as (say, hear):
         say.write(f"search [1] {start} =>* Z such that {wanted} .\n")
         say.flush()
         found, states = None, 0
@@ -90,7 +82,7 @@ def recovery(tables: str, start: str) -> Recovery:
     calm: set[int] = set()
     before: dict[int, list[int]] = {}
     count, current = 0, -1
-    with _maude(tables) as (say, hear):
+    with maude(tables + RULES.read_text()) as (say, hear):
         say.write(f"search {start} =>* Z such that calm(Z) and well(Z) .\nshow search graph .\nquit\n")
         say.flush()
         for line in hear:
@@ -111,31 +103,3 @@ def recovery(tables: str, start: str) -> Recovery:
                 reached.add(earlier)
                 todo.append(earlier)
     return Recovery(count, len(calm), len(calm - reached), time.monotonic() - begun)
-
-
-@contextmanager
-def _maude(tables: str) -> Iterator[tuple[IO[str], IO[str]]]:
-    program = shutil.which("maude")
-    if program is None:
-        raise MaudeError("maude is not installed; on Debian: apt install maude")
-    with tempfile.TemporaryDirectory() as directory:
-        model = Path(directory) / "model.maude"
-        model.write_text(tables + RULES.read_text())
-        options = ["-no-banner", "-no-advise", "-no-wrap", "-no-ansi-color"]
-        process = subprocess.Popen(
-            [program, *options, str(model)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            if process.stdin is None or process.stdout is None:
-                raise MaudeError("Maude was started without its pipes")
-            yield process.stdin, process.stdout
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
