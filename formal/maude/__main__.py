@@ -23,7 +23,7 @@ from formal.variants import BOUNDS, SAFEGUARDS
 _HEAD = """# Results of the second opinion
 
 Written by `python -m formal.maude --write doc/formal-maude-results.md`; doc/formal.md says what the words mean. Seconds
-are the processor's for Python, and the clock's for Maude. The numbers of states differ: Maude tries every order of moves,
+are the processor's for Python, the clock's for Maude. The numbers of states differ: Maude tries every order of moves,
 Python leaves out orders that cannot matter."""
 #: Scenarios that take Maude longer than some seconds.
 SLOW = ("ai+ib", "ab+ib", "ab+ab+ab")
