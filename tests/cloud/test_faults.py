@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from lab.guests import until
 from tests.cloud.world import World
+from tests.faults.hold import Hold, arm
+from tests.faults.matrix import ENTERED
 
 
 def test_an_abort_during_the_transfer_leaves_the_server_running_at_a(world: World) -> None:
@@ -44,9 +47,19 @@ def test_bs_agent_is_killed_during_the_transfer_and_the_server_runs_at_a_again(w
 def test_as_engine_is_killed_right_after_release_and_the_server_ends_at_b(world: World) -> None:
     server = world.a.manager.boot("released")
     before = world.a.manager.wait_for_count(server, 10)
-    migration = world.request(world.a, server)
-    world.reaches(world.a, migration, "released", "receipted", "closed")
-    world.a.kill("sv2m-engine")
+    # Held between the commit, which is in A's database, and whatever the engine would do next: tell B.
+    committed = Hold(world.a, "source", "released", ENTERED, "released", "committed")
+    committed.take()
+    arm(world.a, [committed])
+    try:
+        migration = world.request(world.a, server)
+        until(lambda: committed.waiting() or None, "A has committed")
+        assert world.a.migration(migration)["phase"] == "released"
+        assert world.b.migration(migration)["phase"] == "prepared"
+        world.a.kill("sv2m-engine")
+    finally:
+        committed.let_go()
+        arm(world.a, [])
     world.a.start("sv2m-engine")
     ended = world.finished(world.a, migration)
     assert ended["status"] == "completed", ended

@@ -14,6 +14,9 @@ from lab.rest import ApiError
 from lab.ttp.authority import Authority
 from tests.cloud.world import Side, World
 
+#: Of what the API shows of an agreement, nobody gives these.
+_MADE_BY_THE_API = ("id", "created_at", "updated_at")
+
 
 @pytest.fixture
 def server(world: World) -> str:
@@ -55,8 +58,21 @@ def _agreement(side: Side, peer: str, **changes: object) -> Iterator[None]:
         side.admin.call("PATCH", "sv2m-api", f"/peers/{peer}", {"peer": back})
 
 
-def test_b_refuses_without_an_agreement(world: World, server: str) -> None:
-    with _agreement(world.b, world.a.name, enabled=False):
+@contextmanager
+def _no_agreement(side: Side, peer: str) -> Iterator[None]:
+    before = side.admin.call("GET", "sv2m-api", f"/peers/{peer}")["peer"]
+    side.admin.call("DELETE", "sv2m-api", f"/peers/{peer}")
+    try:
+        yield
+    finally:
+        given = {name: value for name, value in before.items() if name not in _MADE_BY_THE_API and value is not None}
+        side.admin.call("POST", "sv2m-api", "/peers", {"peer": given})
+
+
+@pytest.mark.parametrize("agreement", ("missing", "disabled"))
+def test_b_refuses_without_an_agreement(world: World, server: str, agreement: str) -> None:
+    missing = agreement == "missing"
+    with _no_agreement(world.b, world.a.name) if missing else _agreement(world.b, world.a.name, enabled=False):
         migration = world.request(world.a, server)
         ended = world.finished(world.a, migration)
     assert ended["status"] in ("failed", "refused")
