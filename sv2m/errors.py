@@ -85,6 +85,16 @@ class ConfigurationError(LocalError):
     http_status = 503
 
 
+class SigningKeyGone(ConfigurationError):
+    """The private key with which a migration must be signed to its end was destroyed."""
+
+    code = "signing-key-gone"
+    remedy = (
+        "This cloud can sign nothing more in this migration. Save the evidence of both sides, and settle with the "
+        "peer's operators where the server runs."
+    )
+
+
 class IllegalTransition(LocalError):
     """Our own side asked the protocol machine for a step that its phase does not allow."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.api import evidence as evidence_files
-from sv2m.db import audit, engine, messages, migrations, peers, timestamps
+from sv2m.db import audit, engine, messages, migrations, owing, peers, timestamps
 from sv2m.db.models import AuditChain, Migration
 from sv2m.engine import retention
 from sv2m.engine.authority import TimestampAuthority
@@ -147,16 +147,17 @@ def purge(conf: cfg.ConfigOpts, before: str, *, dry_run: bool) -> int:
     done = 0
     for row in _ended(limit):
         with engine.session() as session:
-            kinds = {message.kind for message in messages.list_for(session, row.id)}
-        why = retention.why_kept(row, kinds, limit)
-        if not kinds:
+            documents = len(messages.list_for(session, row.id))
+            asked = owing.may_be_asked(session, row.id)
+        why = retention.why_kept(row, limit, asked=asked)
+        if not documents:
             continue
         if why is not None:
             print(f"{row.id}: kept: {why}")
             continue
         if not dry_run:
             retention.purge(row, _operator())
-        print(f"{row.id}: {'would be purged' if dry_run else 'purged'}: {len(kinds)} documents")
+        print(f"{row.id}: {'would be purged' if dry_run else 'purged'}: {documents} documents")
         done += 1
     print(f"{done} migrations")
     return 0

@@ -3,33 +3,34 @@
 
 A migration goes on with the certificate with which it began, because its peer verifies every message with the
 one that the first message brought. A renewal therefore retires the old certificate, and its key goes when the
-last migration that began under it has ended.
+last migration that began under it can no longer be asked about.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from oslo_log import log
+from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.cmm import ports
-from sv2m.db import certificates, engine, migrations
+from sv2m.db import certificates, engine, migrations, owing
 from sv2m.db.models import Certificate
 
 LOG = log.getLogger(__name__)
-_PAGE = 1000
 
 
 def of(migration_id: str | None) -> Certificate:
     """The certificate of a migration: the newest that was in use when it began; or of now, without one.
 
     :raises sv2m.errors.ConfigurationError: this cloud has none.
+    :raises sv2m.errors.SigningKeyGone: its key was destroyed. What another key signs, the peer would not believe.
     """
     with engine.session() as session:
         active = certificates.active(session)
@@ -41,9 +42,14 @@ def of(migration_id: str | None) -> Certificate:
             )
         if migration is None or active.at <= migration.created_at:
             return active
-        retired = certificates.list_all(session, state="retired")
-        before = [one for one in retired if one.private_key_ref and one.at <= migration.created_at]
-        return before[-1] if before else active
+        found = _in_use_at(_retired(session), migration.created_at)
+        if found is None:
+            return active
+        if not found.private_key_ref:
+            raise errors.SigningKeyGone(
+                f"migration {migration.id} began under certificate {found.serial}, whose private key was destroyed"
+            )
+        return found
 
 
 def chain_b64(certificate: Certificate) -> list[str]:
@@ -62,8 +68,18 @@ def public_view(certificate: Certificate) -> dict[str, Any]:
     }
 
 
+def _retired(session: Session) -> list[Certificate]:
+    """Certificates that were in use once, oldest first; a request that came to nothing never was."""
+    return [one for one in certificates.list_all(session, state="retired") if one.chain_pem]
+
+
+def _in_use_at(retired: Sequence[Certificate], at: datetime) -> Certificate | None:
+    """The newest of these that was in use at a time at which the present one was not."""
+    return next((one for one in reversed(retired) if one.at <= at), None)
+
+
 class RetiredKeys:
-    """Destroys the private keys of retired certificates that no running migration needs."""
+    """Destroys the private keys of retired certificates that no migration needs any more."""
 
     def __init__(
         self, secrets: ports.SecretStore, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -75,12 +91,17 @@ class RetiredKeys:
         """Destroy what can be; the ids of the certificates whose keys are gone now."""
         with engine.session() as session:
             active = certificates.active(session)
-            retired = [one for one in certificates.list_all(session, state="retired") if one.private_key_ref]
-            running = migrations.list_page(session, limit=_PAGE, status="running") if retired else []
+            retired = _retired(session)
+            with_key = [one for one in retired if one.private_key_ref]
+            left = owing.list_owing(session) if with_key else []
+        if active is None:
+            return []
+        # By the very rule by which a certificate is chosen for a signature: what may still sign is what stays.
+        began = [_in_use_at(retired, one.created_at) for one in left if one.created_at < active.at]
+        needed = {one.id for one in began if one is not None}
         gone = []
-        for certificate in retired:
-            # A migration that began before the present certificate may still sign with a retired one.
-            if active is None or any(one.created_at < active.at for one in running):
+        for certificate in with_key:
+            if certificate.id in needed:
                 continue
             try:
                 self._secrets.delete(certificate.private_key_ref or "")

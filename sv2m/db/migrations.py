@@ -17,7 +17,7 @@ from sv2m.db.engine import written
 from sv2m.db.models import Migration
 
 #: What still runs, and what has ended here but must still be told to the peer.
-_UNFINISHED = sa.or_(
+UNFINISHED = sa.or_(
     Migration.status == "running",
     sa.and_(Migration.role == "source", Migration.phase.in_(("closing", "telling"))),
 )
@@ -128,7 +128,7 @@ def list_page(
 
 def list_unfinished(session: Session, role: str | None = None) -> Sequence[Migration]:
     """Every migration for which something is left to do, oldest first: what recovery looks at."""
-    query = sa.select(Migration).where(_UNFINISHED)
+    query = sa.select(Migration).where(UNFINISHED)
     if role is not None:
         query = query.where(Migration.role == role)
     return session.scalars(query.order_by(Migration.created_at, Migration.id)).all()
@@ -241,7 +241,7 @@ def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_
         sa.update(Migration)
         .where(
             Migration.id == migration_id,
-            _UNFINISHED,
+            UNFINISHED,
             sa.or_(
                 Migration.owner.is_(None),
                 Migration.owner == owner,
@@ -262,7 +262,7 @@ def heartbeat(session: Session, owner: str, now: datetime) -> int:
     return written(
         session,
         sa.update(Migration)
-        .where(Migration.owner == owner, _UNFINISHED)
+        .where(Migration.owner == owner, UNFINISHED)
         .values(owner_seen_at=now),
     )
 

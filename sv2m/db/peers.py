@@ -14,8 +14,11 @@ from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from sv2m import errors
-from sv2m.db import audit
-from sv2m.db.models import Migration, Peer
+from sv2m.db import audit, owing
+from sv2m.db.models import Peer
+
+#: How many migrations an error names.
+_NAMED = 3
 
 
 def create(
@@ -105,19 +108,18 @@ def delete(session: Session, id_or_name: str, *, by: Mapping[str, Any] | None = 
 
     :param by: who, for the audit log, which outlives the agreement.
     :raises sv2m.errors.NotFound: there is none.
-    :raises sv2m.errors.Conflict: migrations with this peer still run, and need its certificates to end.
+    :raises sv2m.errors.Conflict: migrations with this peer still need it: they run, or one cloud still has to hear
+        from the other how they ended. Without it nothing of them is verified, nothing sent and nothing answered.
     """
     row = get(session, id_or_name)
-    running = session.scalar(
-        sa.select(sa.func.count())
-        .select_from(Migration)
-        .where(Migration.peer == row.name, Migration.status == "running")
-    )
-    if running:
+    left = owing.list_owing(session, row.name)
+    if left:
+        named = ", ".join(one.id for one in left[:_NAMED]) + (" …" if len(left) > _NAMED else "")
         raise errors.Conflict(
-            f"{running} migrations with {row.name} still run",
+            f"{len(left)} migrations with {row.name} still need its agreement: {named}",
             code="peer-in-use",
-            remedy="Disable the agreement (--disable), wait for them to end, then delete it.",
+            remedy="Disable it (--disable), so that none begins. Delete it when these have ended and both clouds "
+            "know how; of a peer that is gone for good it stays, disabled.",
         )
     audit.append(session, row.id, "deleted", agreement={"name": row.name}, **(by or {}))
     session.delete(row)

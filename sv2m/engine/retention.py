@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from sv2m.db import audit, messages, timestamps
@@ -18,20 +18,20 @@ from sv2m.protocol import states
 _NOT_STAMPED = (ROOTS, "certificates/ca.pem")
 
 
-def why_kept(row: Migration, kinds: Collection[str], before: datetime) -> str | None:
+def why_kept(row: Migration, before: datetime, *, asked: bool) -> str | None:
     """Why the evidence of a migration must not be purged; None: it may be.
 
     The rule: nothing that a peer may still ask for. A repeats its Release until it hears the Receipt, however long
     that takes, and B can answer only from what it has kept; A's Closure is the proof that it has heard.
 
-    :param kinds: the documents that are kept.
     :param before: what ended later is kept.
+    :param asked: whether the source may still ask (:func:`sv2m.db.owing.may_be_asked`).
     """
     if row.status == "running" or row.phase not in states.FINAL[row.role]:
         return f"it is {row.phase}: something is left to do"
     if row.finished_at is None or row.finished_at >= before:
         return "it ended later"
-    if row.role == states.DESTINATION_ROLE and "Prepared" in kinds and "Closure" not in kinds:
+    if asked:
         return "the source has not confirmed by its Closure that it knows the outcome, and may still ask"
     return None
 
