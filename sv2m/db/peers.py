@@ -89,7 +89,11 @@ def update(
     by: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Peer:
-    """Change an agreement. What runs already goes on under what was agreed when it began.
+    """Change an agreement.
+
+    A migration that runs takes a new url and new CAs with its next message, and a new volume type if its volume is not
+    made yet. What else was agreed was asked when it began, and is not asked again: one that is disabled, or refused by
+    new limits, only begins no more.
 
     :param by: who, for the audit log.
     :raises sv2m.errors.NotFound: there is none.
