@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -160,8 +160,8 @@ class Identity(Protocol):
 class Migrations(Protocol):
     """What the database says of migrations that arrive here."""
 
-    def running(self) -> Mapping[str, bool]:
-        """By id, every migration that arrives or arrived here: whether it still runs."""
+    def running(self, ids: Collection[str]) -> Mapping[str, bool]:
+        """Of these ids, those of migrations that arrive or arrived here: whether each still runs."""
         ...
 
 

@@ -33,6 +33,16 @@ class Held:
     flavor_id: str
 
 
+@dataclass(frozen=True)
+class _Hold:
+    """What Placement has for a migration, and whether the database says that it still runs."""
+
+    migration_id: str
+    host: str
+    resources: dict[str, int]
+    running: bool
+
+
 class Room:
     """Finds room and holds it."""
 
@@ -102,24 +112,28 @@ class Room:
 
     def holds(self) -> dict[str, dict[str, Any]]:
         """What is held now: by migration, the host and the resources."""
-        known = self._migrations.running()
-        found: dict[str, dict[str, Any]] = {}
-        for hypervisor in self._compute.hypervisors():
-            for consumer, amounts in self._placement.consumers(hypervisor.id).items():
-                if consumer in known:
-                    found[consumer] = {"host": hypervisor.host, "resources": dict(amounts)}
-        return found
+        return {one.migration_id: {"host": one.host, "resources": one.resources} for one in self._found()}
 
     def sweep(self) -> list[str]:
         """Give back what is held for migrations that have ended; their ids.
 
         An engine gives back by itself. This is for what an engine left that was killed at the wrong moment.
         """
-        known = self._migrations.running()
-        ended = [migration_id for migration_id in self.holds() if not known[migration_id]]
+        ended = [one.migration_id for one in self._found() if not one.running]
         for migration_id in ended:
             self.release(migration_id)
         return ended
+
+    def _found(self) -> list[_Hold]:
+        consumers = [(one.host, self._placement.consumers(one.id)) for one in self._compute.hypervisors()]
+        # Asked after Placement: what has ended by now never holds again, what has begun meanwhile is not looked at.
+        known = self._migrations.running({one for _, held in consumers for one in held})
+        return [
+            _Hold(consumer, host, dict(amounts), known[consumer])
+            for host, held in consumers
+            for consumer, amounts in held.items()
+            if consumer in known
+        ]
 
     def _hosts(self) -> dict[str, str]:
         return {one.id: one.host for one in self._compute.hypervisors() if one.usable}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sv2m import errors
@@ -107,5 +107,5 @@ class Known:
     def __init__(self) -> None:
         self.migrations: dict[str, bool] = {}
 
-    def running(self) -> dict[str, bool]:
-        return self.migrations
+    def running(self, ids: Collection[str]) -> dict[str, bool]:
+        return {one: runs for one, runs in self.migrations.items() if one in ids}

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sv2m import errors
 from sv2m.db import engine, migrations
+from sv2m.lmm import arrivals
 from sv2m.lmm.arrivals import Arrivals
 from sv2m.lmm.room import Room
 from tests.unit.lmm.fakes import Identity, Known, MemoryNova, MemoryPlacement
@@ -121,4 +122,32 @@ def test_the_database_says_which_arrive_here(database: sa.Engine) -> None:
         migrations.create(session, id="m1", role="destination", **values)
         migrations.create(session, id="m2", role="destination", status="failed", **values)
         migrations.create(session, id="m3", role="source", **values)
-    assert Arrivals().running() == {"m1": True, "m2": False}
+    assert Arrivals().running(["m1", "m2", "m3", "server"]) == {"m1": True, "m2": False}
+    assert Arrivals().running([]) == {}
+
+
+def test_no_more_of_the_database_is_read_than_was_found_in_placement(
+    database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "_AT_A_TIME", 3)
+    with engine.session() as session:
+        for number in range(20):
+            values = {"id": f"m{number:02}", "role": "destination", "peer": "a", "project_id": "p"}
+            migrations.create(session, phase="undone", status="failed" if number % 2 else "running", **values)
+    world = World(one=2000)
+    room = Room(world.placement, world.nova, Identity(), Arrivals())
+    for name in ("m01", "m02", "m03", "m04", "server"):
+        room.hold(name, needs(), None)
+    rows: list[str] = []
+
+    def count(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if statement.startswith("SELECT"):
+            assert "state" not in statement.partition("FROM")[0]
+            rows.extend(parameters)
+
+    sa.event.listen(database, "after_cursor_execute", count)
+    assert set(room.holds()) == {"m01", "m02", "m03", "m04"}
+    assert sorted({"m01", "m02", "m03", "m04", "server"} & set(rows)) == ["m01", "m02", "m03", "m04", "server"]
+    assert not {"m00", "m05"} & set(rows)
+    assert sorted(room.sweep()) == ["m01", "m03"]
+    assert set(world.placement.taken) == {"m02", "m04", "server"}
