@@ -6,7 +6,7 @@ Each refusal names the agreement and the field that says no, so that whoever rea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,10 +42,14 @@ class Agreement:
         if self.direction not in {OUTGOING, BOTH}:
             raise self._refusal(f"direction is {self.direction}")
 
-    def check_incoming(self, migration_id: str, needs: Mapping[str, Any], arriving: Collection[str]) -> str:
+    @property
+    def migrations(self) -> int | None:
+        """How many servers may be arriving at once; None: any number. Whoever lets one in counts."""
+        return self.limits.get("migrations")
+
+    def check_incoming(self, needs: Mapping[str, Any]) -> str:
         """That this server may come from this peer now.
 
-        :param arriving: ids of the migrations that are arriving from this peer, this one perhaps among them.
         :returns: id of the project that receives it.
         :raises sv2m.errors.AgreementError: naming the field that says no.
         """
@@ -54,12 +58,7 @@ class Agreement:
             raise self._refusal(f"direction is {self.direction}")
         if not self.project_id:
             raise self._refusal("project is not set")
-        asked = {
-            "memory_mb": needs["memory_mb"],
-            "vcpus": needs["vcpus"],
-            "disk_gb": disk_gb(needs),
-            "migrations": len(set(arriving) | {migration_id}),
-        }
+        asked = {"memory_mb": needs["memory_mb"], "vcpus": needs["vcpus"], "disk_gb": disk_gb(needs)}
         for name, amount in asked.items():
             limit = self.limits.get(name)
             if limit is not None and amount > limit:

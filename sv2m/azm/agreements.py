@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 from sv2m.azm.agreement import Agreement
-from sv2m.db import engine, migrations, peers
-
-#: Far above what a limit of migrations at once would ever say.
-_MOST = 1000
+from sv2m.db import engine, peers
 
 
 class StoredAgreements:
@@ -28,9 +25,3 @@ class StoredAgreements:
             project_id=row.project_id,
             limits=dict(row.limits or {}),
         )
-
-    def arriving(self, peer: str) -> list[str]:
-        """Ids of the migrations that are arriving from a peer now."""
-        with engine.session() as session:
-            page = migrations.list_page(session, limit=_MOST, peer=peer, role="destination", status="running")
-            return [one.id for one in page]

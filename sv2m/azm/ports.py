@@ -23,7 +23,3 @@ class Agreements(Protocol):
     def find(self, peer: str) -> Agreement | None:
         """The agreement with a peer, or None."""
         ...
-
-    def arriving(self, peer: str) -> list[str]:
-        """Ids of the migrations that are arriving from a peer now."""
-        ...

@@ -46,7 +46,9 @@ class Endpoint:
 
     @oslo_messaging.expose
     def may_accept(self, context: dict[str, Any], peer: str, needs: dict[str, Any]) -> dict[str, Any]:
-        """``{"agreement": id, "project_id"}`` when this server may come from this peer.
+        """``{"agreement": id, "project_id", "migrations"}`` when this server may come from this peer.
+
+        ``migrations`` is how many may be arriving from it at once, this one included; None: any number.
 
         :param peer: the name that the peer's certificate proved.
         :param needs: the descriptor of its offer.
@@ -54,8 +56,7 @@ class Endpoint:
         :raises sv2m.errors.PolicyError: naming the rule that says no.
         """
         agreement = self._agreement(peer)
-        migration_id = str(context.get("migration_id") or "")
-        project_id = agreement.check_incoming(migration_id, needs, self._agreements.arriving(peer))
+        project_id = agreement.check_incoming(needs)
         credentials = {"peer": peer, "project_id": project_id}
         target = {
             "name": needs["name"],
@@ -65,7 +66,7 @@ class Endpoint:
         }
         if not self._rules.allows(federation.ACCEPT, credentials, target):
             raise errors.PolicyError(f"rule {federation.ACCEPT} does not allow it")
-        return {"agreement": agreement.id, "project_id": project_id}
+        return {"agreement": agreement.id, "project_id": project_id, "migrations": agreement.migrations}
 
     def _agreement(self, peer: str) -> Agreement:
         if peer == self._cloud_name:

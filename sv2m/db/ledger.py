@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.db.engine import written
-from sv2m.db.models import LedgerEntry
+from sv2m.db.models import LedgerEntry, Migration
 
 
 def enter(
@@ -54,6 +54,13 @@ def enter(
         raise errors.ReplayedMessage(
             f"{peer} offered VM {vm} in generation {vm_generation}, not newer than one it offered before"
         )
+
+
+def running(session: Session, peer: str) -> int:
+    """How many migrations from this peer were entered and still run."""
+    both = sa.join(Migration, LedgerEntry, LedgerEntry.migration_id == Migration.id)
+    query = sa.select(sa.func.count()).select_from(both)
+    return session.scalar(query.where(LedgerEntry.peer == peer, Migration.status == "running")) or 0
 
 
 def last_generation(session: Session, peer: str, vm: str) -> int | None:

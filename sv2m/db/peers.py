@@ -49,6 +49,14 @@ def find(session: Session, name: str) -> Peer | None:
     return session.scalars(sa.select(Peer).where(Peer.name == name)).one_or_none()
 
 
+def hold(session: Session, name: str) -> None:
+    """Take the agreement with a peer until this transaction ends; whoever else takes it then waits.
+
+    To be the transaction's first statement: only what is read after it is what the one before has left.
+    """
+    session.execute(sa.select(Peer.id).where(Peer.name == name).with_for_update())
+
+
 def get(session: Session, id_or_name: str) -> Peer:
     """The agreement of this id or with the peer of this name.
 

@@ -7,8 +7,10 @@ import base64
 import logging
 from datetime import UTC, datetime
 
+from sqlalchemy.orm import Session
+
 from sv2m import errors, protocol
-from sv2m.db import ledger, messages
+from sv2m.db import ledger, messages, peers
 from sv2m.engine import landing
 from sv2m.engine.sealing import MANIFEST, raise_if_failed
 from sv2m.engine.work import Work
@@ -28,10 +30,7 @@ def decide(work: Work) -> None:
         if not work.state.get("entered"):
             # Once, for ever: from here on no copy of this offer, and no older state of this VM, is accepted. In one
             # transaction with our own note of it, or a kill between the two would make us refuse our own entry.
-            work.remember(
-                lambda session: ledger.enter(session, work.id, work.row.peer, offer.needs.vm, offer.generation),
-                entered=True,
-            )
+            work.remember(lambda session: _enter(session, work, offer, allowed.get("migrations")), entered=True)
         landing.check_acceptable(work, needs, allowed["project_id"])
         held = services.lmm.hold(work.context, work.id, needs, allowed["project_id"])
     except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
@@ -44,6 +43,20 @@ def decide(work: Work) -> None:
     endpoint = services.edm.endpoint(work.context, held["host"])
     accepted = protocol.Accepted(base64.b64decode(ekb["public_key_b64"]), endpoint["host"], endpoint["port"])
     work.commit((SENT, work.sign(work.machine.local(protocol.RoomHeld(accepted)))))
+
+
+def _enter(session: Session, work: Work, offer: protocol.Offer, most: int | None) -> None:
+    """Enter the offer into the ledger, if the agreement has a place left: counted and taken in the same transaction.
+
+    What has only been offered takes no place, so nobody loses one to attempts that he, or A, has abandoned. And of two
+    that ask at once for the last place one gets it: the agreement's row lets one after the other in.
+    """
+    peer = work.row.peer
+    peers.hold(session, peer)
+    asked = ledger.running(session, peer) + 1
+    if most is not None and asked > most:
+        raise errors.AgreementError(f"agreement {peer}: migrations limit {most}, asked {asked}")
+    ledger.enter(session, work.id, peer, offer.needs.vm, offer.generation)
 
 
 def refuse(work: Work, error: errors.SV2MError) -> None:
