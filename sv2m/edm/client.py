@@ -15,7 +15,7 @@ from sv2m.errors import AgentLost
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
 SLOW_TIMEOUT = 300.0
-#: Seconds after which an agent that gives no sign of life in such a call is taken for dead: the guest may be stopped.
+#: Seconds after which an agent that gives no sign of life is taken for dead: in such a call the guest may be stopped.
 SILENCE = 30.0
 
 
@@ -37,7 +37,8 @@ class Client:
 
     def endpoint(self, context: dict[str, Any], host: str) -> dict[str, Any]:
         """Host and port of the data endpoint."""
-        return self._dict(context, host, "endpoint")
+        # Asked to see whether it lives, too: somebody may wait who can be sent to another host.
+        return self._dict(context, host, "endpoint", patience=SILENCE)
 
     def start_source(
         self, context: dict[str, Any], host: str, migration_id: str, job: dict[str, Any]
@@ -114,9 +115,16 @@ class Client:
         self._call(context, host, "forget", slow=True, migration_id=migration_id)
 
     def _dict(
-        self, context: dict[str, Any], host: str, method: str, *, slow: bool = False, **arguments: Any
+        self,
+        context: dict[str, Any],
+        host: str,
+        method: str,
+        *,
+        slow: bool = False,
+        patience: float | None = None,
+        **arguments: Any,
     ) -> dict[str, Any]:
-        return dict(self._call(context, host, method, slow=slow, **arguments))
+        return dict(self._call(context, host, method, slow=slow, patience=patience, **arguments))
 
     def _call(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of LMM. Version history: 1.0 first version."""
+"""RPC client of LMM. Version history: 1.0 first version; 1.1 hold takes hosts to avoid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sv2m import rpc
 class Client:
     """Typed calls; the answers are described at :class:`sv2m.lmm.server.Endpoint`."""
 
-    VERSION = "1.0"
+    VERSION = "1.1"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
         self._client = rpc.client(transport, rpc.TOPIC_LMM, self.VERSION, timeout=timeout)
@@ -24,12 +24,14 @@ class Client:
         migration_id: str,
         needs: dict[str, Any],
         project_id: str | None = None,
+        avoid: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Hold room for a migration.
+        """Hold room for a migration, on none of the hosts to avoid.
 
         :raises sv2m.errors.NoRoom: there is none.
         """
-        return self._call(context, "hold", migration_id=migration_id, needs=needs, project_id=project_id)
+        arguments = {"migration_id": migration_id, "needs": needs, "project_id": project_id, "avoid": avoid or []}
+        return self._call(context, "hold", **arguments)
 
     def release(self, context: dict[str, Any], migration_id: str) -> None:
         """Give the room back."""

@@ -8,7 +8,7 @@ back just before the placeholder server is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,17 +58,23 @@ class Room:
         self._identity = identity
         self._migrations = migrations
 
-    def hold(self, migration_id: str, needs: Mapping[str, Any], project_id: str | None) -> Held:
+    def hold(
+        self, migration_id: str, needs: Mapping[str, Any], project_id: str | None, avoid: Collection[str] = ()
+    ) -> Held:
         """Hold room; repeated for the same migration, the answer is what is held already.
 
+        :param avoid: Nova's names of hosts on which no room shall be held; what is held there is given back.
         :param project_id: into which the server comes; decides which flavors it may use.
         :raises sv2m.errors.NoRoom: there is no flavor for it, or no host with room.
         """
         flavor = flavors.match(self._compute.flavors(project_id), needs)
         hosts = self._hosts()
         held = self._held(migration_id, hosts, flavor)
-        if held is not None:
+        if held is not None and held.host not in avoid:
             return held
+        if held is not None:
+            self.release(migration_id)
+        hosts = {provider: host for provider, host in hosts.items() if host not in avoid}
         wanted = flavors.resources(flavor, needs["disks"])
         candidates = self._placement.candidates(wanted, _REQUIRED)
         for candidate in candidates:

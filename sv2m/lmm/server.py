@@ -15,7 +15,7 @@ from sv2m.lmm.room import Room
 class Endpoint:
     """Topic ``sv2m-lmm``."""
 
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     def __init__(self, room: Room, monitor: LoadMonitor) -> None:
         self._room = room
@@ -28,9 +28,13 @@ class Endpoint:
         migration_id: str,
         needs: dict[str, Any],
         project_id: str | None = None,
+        avoid: list[str] | None = None,
     ) -> dict[str, Any]:
-        """``{"host", "provider", "flavor_id"}`` of the room that is held from now on."""
-        return asdict(self._room.hold(migration_id, needs, project_id))
+        """``{"host", "provider", "flavor_id"}`` of the room that is held from now on.
+
+        :param avoid: hosts on which none shall be held.
+        """
+        return asdict(self._room.hold(migration_id, needs, project_id, avoid or ()))
 
     @oslo_messaging.expose
     def release(self, context: dict[str, Any], migration_id: str) -> None:

@@ -39,7 +39,7 @@ def test_client_and_endpoint_agree(module: str) -> None:
 
 
 class _Endpoint:
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     @oslo_messaging.expose
     def fits(

@@ -122,12 +122,17 @@ class Lmm:
     def __init__(self) -> None:
         self.held: set[str] = set()
         self.full = False
+        self.hosts = [HOST]
 
-    def hold(self, context: Any, migration_id: str, needs: Any, project_id: str | None = None) -> dict[str, Any]:
-        if self.full:
+    def hold(
+        self, context: Any, migration_id: str, needs: Any, project_id: str | None = None, avoid: Any = ()
+    ) -> dict[str, Any]:
+        self.held.discard(migration_id)
+        free = [] if self.full else [host for host in self.hosts if host not in (avoid or ())]
+        if not free:
             raise errors.NoRoom("no host has room")
         self.held.add(migration_id)
-        return {"host": HOST, "flavor_id": "flavor"}
+        return {"host": free[0], "flavor_id": "flavor"}
 
     def release(self, context: Any, migration_id: str) -> None:
         self.held.discard(migration_id)

@@ -80,6 +80,17 @@ def test_a_host_that_is_down_has_no_room() -> None:
     assert world.placement.taken == {}
 
 
+def test_a_host_to_avoid_loses_what_was_held_on_it() -> None:
+    world = World(one=500, two=500)
+    assert world.room.hold("m1", needs(), None).host == "host-one"
+    assert world.room.hold("m1", needs(), None, ["host-one"]).host == "host-two"
+    assert world.placement.taken == {"m1": {"two": {"VCPU": 1, "MEMORY_MB": 128}}}
+    assert world.room.hold("m1", needs(), None, ["host-one"]).host == "host-two"
+    with pytest.raises(errors.NoRoom):
+        world.room.hold("m1", needs(), None, ["host-one", "host-two"])
+    assert world.placement.taken == {}
+
+
 def test_a_projects_own_flavor_is_for_it_alone() -> None:
     world = World(one=500)
     assert world.room.hold("m1", needs(256), "research").flavor_id == "f256"

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host on which there is room, and on which no agent lives, does not keep servers from arriving on others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sv2m import errors
+from tests.unit.engine.arriving import HOST, Destination
+from tests.unit.engine.recorder import Killed
+
+
+@pytest.fixture
+def asked(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts whose agents were asked; only that of :data:`HOST` answers."""
+    found: list[str] = []
+    alive = destination.agent.endpoint
+
+    def endpoint(context: Any, host: str) -> dict[str, Any]:
+        found.append(host)
+        if host != HOST:
+            raise errors.AgentLost(f"sv2m-agent on {host} does not answer")
+        return alive(context, host)
+
+    monkeypatch.setattr(destination.agent, "endpoint", endpoint)
+    return found
+
+
+def test_the_next_host_with_room_is_taken(destination: Destination, asked: list[str]) -> None:
+    destination.lmm.hosts = ["dead-1", "dead-2", HOST]
+    row = destination.run()
+    assert (row.status, row.host) == ("completed", HOST)
+    assert asked[:3] == ["dead-1", "dead-2", HOST]
+    assert destination.whole
+
+
+def test_where_no_agent_answers_the_operator_reads_which_and_nothing_is_held(
+    destination: Destination, asked: list[str]
+) -> None:
+    destination.lmm.hosts = ["dead-1", "dead-2"]
+    with pytest.raises(errors.RefusedByPeer):
+        destination.source.run("TokenAB")
+    row = destination.carry_on()
+    assert (row.phase, row.status, row.error_code) == ("undone", "failed", "agent-lost")
+    assert row.error_message == "sv2m-agent on dead-2 does not answer"
+    assert asked == ["dead-1", "dead-2"]
+    assert destination.untouched
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_an_engine_killed_between_two_hosts_leaves_nothing_on_the_first(
+    destination: Destination, asked: list[str], after_effect: bool
+) -> None:
+    destination.lmm.hosts = ["dead-1", HOST]
+    destination.source.run("Offer")
+    before = len(destination.recorder.calls)
+    destination.recorder.hooks["edm.endpoint"] = lambda: _kill_next(destination, after_effect)
+    with pytest.raises(Killed):
+        destination.source.run("TokenAB")
+    assert destination.recorder.calls[before:].count("lmm.hold") == 2
+    destination.restart()
+    row = destination.run()
+    assert (row.status, row.host) == ("completed", HOST)
+    assert destination.whole
+
+
+def _kill_next(destination: Destination, after_effect: bool) -> None:
+    recorder = destination.recorder
+    recorder.kill_at, recorder.kill_after_effect = len(recorder.calls) + 1, after_effect
