@@ -7,11 +7,13 @@ Each module has a topic of its own, so that those that touch private keys may ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+
+from sv2m import errors
 
 #: Exceptions of these modules are raised at the caller as the class that they are.
 ALLOWED_REMOTE_EXCEPTIONS = ["sv2m.errors"]
@@ -30,6 +32,47 @@ def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
     return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=ALLOWED_REMOTE_EXCEPTIONS)
 
 
+def _away(topic: str) -> errors.SV2MError:
+    return errors.ServiceUnavailable(
+        f"{topic}, a module of this cloud's engine, does not answer: it, or the message broker, is away or overloaded"
+    )
+
+
+class Caller:
+    """Calls the endpoint of one module, and says who is away when no answer comes.
+
+    :param who: topic, or server, that is called.
+    :param lost: the error of which ``who`` is at fault by not answering.
+    """
+
+    def __init__(self, client: oslo_messaging.RPCClient, who: str, lost: Callable[[str], errors.SV2MError]) -> None:
+        self._client = client
+        self._who = who
+        self._lost = lost
+
+    def at(self, server: str, patience: float | None = None) -> Caller:
+        """A caller of one of the servers of the topic.
+
+        :param patience: seconds to wait for an answer; None as before.
+        """
+        prepared = self._client.prepare(server=server)
+        return Caller(prepared if patience is None else prepared.prepare(timeout=patience), server, self._lost)
+
+    def call(self, context: dict[str, Any], method: str, /, **arguments: Any) -> Any:
+        """Call, and wait for the answer.
+
+        :raises sv2m.errors.SV2MError: what the endpoint raised; or, if it does not answer, what ``lost`` makes.
+        """
+        try:
+            return self._client.call(context, method, **arguments)
+        except oslo_messaging.MessagingTimeout as error:
+            raise self._lost(self._who) from error
+
+    def cast(self, context: dict[str, Any], method: str, /, **arguments: Any) -> None:
+        """Call, and wait for nothing."""
+        self._client.cast(context, method, **arguments)
+
+
 def client(
     transport: oslo_messaging.Transport,
     topic: str,
@@ -37,16 +80,19 @@ def client(
     *,
     timeout: float | None = None,
     silence: float | None = None,
-) -> oslo_messaging.RPCClient:
+    lost: Callable[[str], errors.SV2MError] = _away,
+) -> Caller:
     """A client of one module's endpoint.
 
     :param version: the newest RPC version that this client speaks, ``"1.0"`` form.
     :param timeout: seconds to wait for an answer; None takes ``rpc_response_timeout``.
     :param silence: seconds without a sign of life of the server, which it gives while it works, after which it is taken
         for dead; None waits for the answer alone.
+    :param lost: what is raised when it is; ServiceUnavailable unless given.
     """
     target = oslo_messaging.Target(topic=topic, version=version)
-    return oslo_messaging.get_rpc_client(transport, target, timeout=timeout, call_monitor_timeout=silence)
+    made = oslo_messaging.get_rpc_client(transport, target, timeout=timeout, call_monitor_timeout=silence)
+    return Caller(made, topic, lost)
 
 
 def server(

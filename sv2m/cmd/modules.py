@@ -68,7 +68,7 @@ def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Servi
         azm=azm_client.Client(transport, TIMEOUT),
         lmm=lmm_client.Client(transport, TIMEOUT),
         mam=mam_client.Client(transport, TIMEOUT),
-        km=km_client.Client(transport, TIMEOUT),
+        km=km_client.Client(transport, TIMEOUT, conf.km.volume_timeout),
         edm=edm_client.Client(transport),
         peers=PeerClient(conf.gateway.peer_timeout),
         servers=Nova(keystone),

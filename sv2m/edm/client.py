@@ -28,8 +28,11 @@ class Client:
     VERSION = "1.0"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout)
-        self._slow = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=SLOW_TIMEOUT, silence=SILENCE)
+        def client(timeout: float | None, silence: float | None = None) -> rpc.Caller:
+            return rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout, silence=silence, lost=_lost)
+
+        self._client = client(timeout)
+        self._slow = client(SLOW_TIMEOUT, SILENCE)
 
     def describe(self, context: dict[str, Any], host: str, server_id: str) -> dict[str, Any]:
         """What the hypervisor knows of a server."""
@@ -136,10 +139,8 @@ class Client:
         patience: float | None = None,
         **arguments: Any,
     ) -> Any:
-        client = (self._slow if slow else self._client).prepare(server=host)
-        if patience is not None:
-            client = client.prepare(timeout=patience)
-        try:
-            return client.call(context, method, **arguments)
-        except oslo_messaging.MessagingTimeout as error:
-            raise AgentLost(f"sv2m-agent on {host} does not answer") from error
+        return (self._slow if slow else self._client).at(host, patience).call(context, method, **arguments)
+
+
+def _lost(host: str) -> AgentLost:
+    return AgentLost(f"sv2m-agent on {host} does not answer")

@@ -9,18 +9,28 @@ import oslo_messaging
 
 from sv2m import rpc
 
-#: Seconds for calls in which Cinder makes or deletes a volume.
-VOLUME_TIMEOUT = 600.0
+#: Seconds that Barbican and Glance may take beside Cinder. Whoever calls must wait for longer than the work can last:
+#: he removes what an import has made, and must not do so while it is still being made.
+MARGIN = 300.0
+#: Seconds after which a KM that gives no sign of life in such a call is taken for dead.
+SILENCE = 30.0
 
 
 class Client:
-    """Typed calls; the answers are described at :class:`sv2m.km.server.Endpoint`."""
+    """Typed calls; the answers are described at :class:`sv2m.km.server.Endpoint`.
+
+    :param timeout: seconds to wait for an answer.
+    :param volume_timeout: seconds that Cinder may take to make or delete a volume: ``[km] volume_timeout``.
+    """
 
     VERSION = "1.0"
 
-    def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
+    def __init__(
+        self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
+    ) -> None:
         self._client = rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=timeout)
-        self._slow = rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=VOLUME_TIMEOUT)
+        longest = volume_timeout + MARGIN
+        self._slow = rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=longest, silence=SILENCE)
 
     def make_vmk(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
         """Have Barbican make a VMK."""

@@ -15,7 +15,7 @@ MODULES = {"cmm", "azm", "lmm", "mam", "km", "edm"}
 BASE = {"errors", "rpc", "conf", "db"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "rpc": set(),
+    "rpc": {"errors"},
     "conf": set(),
     "db": {"errors", "conf"},
     "policies": set(),
