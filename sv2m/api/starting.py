@@ -2,9 +2,10 @@
 """From a caller's request to a migration that the engine takes over.
 
 The order makes a kill at any instant harmless. What will be granted is found first and written into the
-row; the row belongs to this process until everything is granted, so that no engine begins too early; then
-it belongs to nobody, and an engine takes it, told or not. If this process dies in between, the row goes
-stale, an engine takes it, finds that it cannot read the keys, and ends it with that error.
+row, each once more before it is granted; the row belongs to this process until everything is granted, so that
+no engine begins too early; then it belongs to nobody, and an engine takes it, told or not. If this process dies
+in between, the row goes stale, an engine takes it, finds that it cannot read the keys, ends it with that error,
+and takes SV2M's user off the access lists that the row names.
 """
 
 from __future__ import annotations
@@ -137,39 +138,42 @@ def _create(
 
 def _grant(call: Call, row: Migration, secrets: list[VolumeSecret]) -> Migration:
     """Let SV2M's user read the keys, and hand the migration over; or take everything back and end it."""
-    grants, token = call.services.grants, call.caller.token
-    records: list[dict[str, Any]] = []
-    try:
-        for secret in secrets:
-            records.append(_record(secret, added=grants.grant(token, secret.secret_ref)))
-    except errors.SV2MError as error:
-        _revoke(call, records)
-        with engine.session() as session:
-            migrations.advance(
-                session,
-                row.id,
-                row.phase,
-                row.generation,
-                "withdrawn",
-                status="failed",
-                owner=None,
-                fault=error.fault,
-                error_code=error.code,
-                error_message=error.message,
-                error_remedy=error.remedy,
-            )
-        raise
+    records = [_record(secret, added=False) for secret in secrets]
+    for number, secret in enumerate(secrets):
+        # Before it is done: if we die in between, whoever takes over takes off what we may have put on.
+        records[number] = _record(secret, added=True)
+        row = _write(row, records, owner_seen_at=datetime.now(UTC))
+        try:
+            added = call.services.grants.grant(call.caller.token, secret.secret_ref)
+        except errors.SV2MError as error:
+            # Refused, it was not done. Whether it was done by a service that then failed, nobody knows.
+            records[number] = _record(secret, added=isinstance(error, errors.HostError))
+            _revoke(call, records)
+            _write(row, records, "withdrawn", status="failed", owner=None, **_shown(error))
+            raise
+        records[number] = _record(secret, added=added)
+    return _write(row, records, owner=None, owner_seen_at=None)
+
+
+def _write(row: Migration, records: list[dict[str, Any]], phase: str | None = None, **columns: Any) -> Migration:
+    """Write down on which access lists SV2M's user was put, or may have been.
+
+    :raises sv2m.errors.PhaseConflict: an engine has taken us for dead, and undoes what was written down.
+    """
+    state = {**row.state, "acl": list(records)}
     with engine.session() as session:
         return migrations.advance(
-            session,
-            row.id,
-            row.phase,
-            row.generation,
-            row.phase,
-            owner=None,
-            owner_seen_at=None,
-            state={**row.state, "acl": records},
+            session, row.id, row.phase, row.generation, phase or row.phase, state=state, **columns
         )
+
+
+def _shown(error: errors.SV2MError) -> dict[str, str]:
+    return {
+        "fault": error.fault,
+        "error_code": error.code,
+        "error_message": error.message,
+        "error_remedy": error.remedy,
+    }
 
 
 def _revoke(call: Call, records: list[dict[str, Any]]) -> None:

@@ -214,7 +214,8 @@ def test_abort_is_noted_told_and_repeatable(api: API) -> None:
 def test_no_abort_after_the_release(api: API, phase: str) -> None:
     migration_id = create(api)["id"]
     with engine.session() as session:
-        migrations.advance(session, migration_id, "requested", 1, phase)
+        row = migrations.get(session, migration_id)
+        migrations.advance(session, migration_id, "requested", row.generation, phase)
     response = api("POST", f"/v1/migrations/{migration_id}/abort")
     assert (response.status_int, response.json["error"]["code"]) == (409, "past-release")
     with engine.session() as session:
