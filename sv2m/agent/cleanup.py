@@ -2,7 +2,8 @@
 """What a restarted agent does about the jobs of the process before it.
 
 A sealed source and a restored destination are taken up again: the one waits to be asked whether the guest is
-unchanged, the other was promised to A. Every other job is undone, since its keys were in the dead process
+unchanged, the other was promised to A. A sealed source whose guest has run again is undone: the migration was
+withdrawn while no agent was there to be told. Every other job is undone, since its keys were in the dead process
 only.
 """
 
@@ -17,7 +18,7 @@ from sv2m.agent.jobs import Jobs
 from sv2m.agent.journal import Journal
 from sv2m.agent.source import SourceJob
 from sv2m.edm import ports
-from sv2m.errors import AgentLost
+from sv2m.errors import AgentLost, Conflict, SV2MError
 from sv2m.transfer.receiver import Receiver
 
 LOG = log.getLogger(__name__)
@@ -29,13 +30,25 @@ def take_up(jobs: Jobs, hypervisor: Hypervisor, journal: Journal, receiver: Rece
     """Go through the journal. A job that cannot be undone now stays in it, and may be aborted again."""
     for migration_id, entry in list(journal.entries()):
         job: Job
+        lost: SV2MError | None
         if entry["role"] == SourceJob.role:
             job = SourceJob.adopt(migration_id, entry, hypervisor, journal)
-            goes_on = job.state == ports.SEALED
+            lost = _spoilt(job) if job.state == ports.SEALED else _LOST
         else:
             job = DestinationJob.adopt(migration_id, entry, hypervisor, journal, receiver)
-            goes_on = job.state in KEPT
-        LOG.info("Migration %s: %s, %s: %s", migration_id, job.role, job.state, "kept" if goes_on else "undone")
-        if not goes_on:
-            job.give_up(_LOST)
+            lost = None if job.state in KEPT else _LOST
+        LOG.info("Migration %s: %s, %s: %s", migration_id, job.role, job.state, "undone" if lost else "kept")
+        if lost is not None:
+            job.give_up(lost)
         jobs.add(job)
+
+
+def _spoilt(job: SourceJob) -> SV2MError | None:
+    """Why what is sealed is not the newest state of the guest any more; None: it is, or that cannot be seen now."""
+    try:
+        job.check_unchanged()
+    except Conflict as error:
+        return error
+    except SV2MError as error:
+        LOG.warning("Migration %s: whether the guest has run since it was sealed: %s", job.migration_id, error)
+    return None

@@ -62,7 +62,9 @@ class SourceJob(Job):
         #: The engine has stopped the guest; or there is nothing to wait for any more.
         self._stop_now = threading.Event()
         self._ran = threading.Event()
-        self._source = source(self._ran.set)
+        self._source = source(self._resumed)
+        #: Two who give it up at once: the second finds the work of the first done.
+        self._ending = threading.Lock()
         self._sender: Sender | None = None
         self._thread: threading.Thread | None = None
         self._manifest = b""
@@ -71,13 +73,8 @@ class SourceJob(Job):
     @classmethod
     def take(cls, migration_id: str, spec: SourceSpec, hypervisor: Hypervisor, journal: Journal) -> SourceJob:
         """A new job; :meth:`start` lets it work."""
-        job = cls(
-            migration_id,
-            spec.server_id,
-            ports.CONNECTING,
-            journal,
-            _opener(migration_id, spec.server_id, hypervisor, journal),
-        )
+        opener = _opener(migration_id, spec.server_id, hypervisor, journal)
+        job = cls(migration_id, spec.server_id, ports.CONNECTING, journal, opener)
         job._write(ports.CONNECTING)
         return job
 
@@ -88,13 +85,8 @@ class SourceJob(Job):
         Only a sealed one can go on: the VMK's sealer of another is lost.
         """
         server_id = str(entry["server_id"])
-        job = cls(
-            migration_id,
-            server_id,
-            str(entry["state"]),
-            journal,
-            _opener(migration_id, server_id, hypervisor, journal),
-        )
+        opener = _opener(migration_id, server_id, hypervisor, journal)
+        job = cls(migration_id, server_id, str(entry["state"]), journal, opener)
         job._manifest = str(entry.get("manifest", "")).encode("ascii")
         job._totals = tuple(Total(**total) for total in entry.get("totals", ()))
         return job
@@ -128,7 +120,7 @@ class SourceJob(Job):
         """:raises Conflict: what was sealed is no longer the newest state of the guest."""
         self.manifest()
         if self._ran.is_set():
-            raise Conflict(f"somebody let server {self.server_id} run after its state was sealed")
+            raise self._spoilt()
         self._source.check_unchanged()
 
     def give_up(self, error: SV2MError) -> None:
@@ -142,8 +134,9 @@ class SourceJob(Job):
         self._stop_now.set()
         if self._thread is not None:
             self._thread.join()
-        if self.state != ports.FAILED:
-            self._end_in_failure(first)
+        with self._ending:
+            if self.state != ports.FAILED:
+                self._end_in_failure(first)
 
     def forget(self) -> None:
         """See Job. The domain is gone by now, or it goes on and keeps nothing of this."""
@@ -159,6 +152,16 @@ class SourceJob(Job):
 
     def _undo(self) -> None:
         self._source.undo()
+
+    def _resumed(self) -> None:
+        """The guest runs. Called by the hypervisor's thread, which must not wait for what the undoing asks of it."""
+        self._ran.set()
+        if self.state == ports.SEALED:
+            # What is sealed is worth nothing any more, and perhaps nobody tells us so: whoever withdrew could not.
+            threading.Thread(target=self.give_up, args=(self._spoilt(),), daemon=True).start()
+
+    def _spoilt(self) -> Conflict:
+        return Conflict(f"somebody let server {self.server_id} run after its state was sealed")
 
     def _run(self, spec: SourceSpec, keys: KeyReader, options: SourceOptions) -> None:
         vmk = bytearray()
