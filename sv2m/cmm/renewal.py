@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from oslo_log import log
 
-from sv2m import errors
 from sv2m.cmm.enrolment import Enrolment
 from sv2m.cmm.identity import RetiredKeys
 from sv2m.db import certificates, engine
 from sv2m.db.models import Certificate
+from sv2m.rounds import Rounds
 
 LOG = log.getLogger(__name__)
 
 
-class Renewal:
+class Renewal(Rounds):
     """Looks at the certificate's end now and then.
 
     :param before: how long before its end it is renewed; never more than a third of its life.
@@ -35,29 +34,13 @@ class Renewal:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("Renewing the certificate", interval)
         self._enrolment = enrolment
         self._retired = retired
         self._before = before
-        self._interval = interval
         self._now = now
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin to look."""
-        if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="cmm-renewal", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def run_once(self) -> bool:
+    def look(self) -> bool:
         """Renew if it is time; whether it was renewed.
 
         :raises sv2m.errors.SV2MError: it is time, but the CA or Barbican failed; the present certificate
@@ -83,14 +66,3 @@ class Renewal:
         leaf = x509.load_pem_x509_certificate((certificate.chain_pem or "").encode())
         life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         return self._now() >= leaf.not_valid_after_utc - min(self._before, life / 3)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.run_once()
-            except errors.SV2MError as error:
-                LOG.error("The certificate could not be renewed: %s. %s", error, error.remedy)
-            except Exception:
-                # One look that fails must not end the looking.
-                LOG.exception("The certificate could not be renewed")
-            self._stop.wait(self._interval)

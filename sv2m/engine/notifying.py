@@ -8,8 +8,6 @@ event that a killed process did not emit is emitted later, and one may come twic
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -18,8 +16,7 @@ from pycadf import attachment, cadftaxonomy, event, resource
 
 from sv2m.db import audit
 from sv2m.db import engine as database
-
-LOG = logging.getLogger(__name__)
+from sv2m.rounds import Rounds
 
 #: What a notification's event type begins with; the audit event's action follows.
 PREFIX = "secure_migration.audit."
@@ -37,7 +34,7 @@ class Notifier(Protocol):
         ...
 
 
-class AuditPublisher:
+class AuditPublisher(Rounds):
     """Emits what was not emitted yet.
 
     :param observer: this cloud's name.
@@ -45,22 +42,9 @@ class AuditPublisher:
     """
 
     def __init__(self, notifier: Notifier, observer: str, interval: float) -> None:
+        super().__init__("Emitting audit events", interval)
         self._notifier = notifier
         self._observer = observer
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread = threading.Thread(target=self._loop, name="audit", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def look(self) -> int:
         """Emit what is due, in the order in which it happened.
@@ -76,14 +60,6 @@ class AuditPublisher:
             with database.session() as session:
                 audit.mark_notified(session, events)
         return len(events)
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look()
-            except Exception:
-                LOG.exception("Emitting audit events failed; trying again")
-            self._stop.wait(self._interval)
 
 
 def cadf(said: Mapping[str, Any], digest: bytes, observer: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from datetime import UTC, datetime, timedelta
 
 from oslo_config import cfg
@@ -22,6 +21,7 @@ from sv2m.engine import flow
 from sv2m.engine.services import Services
 from sv2m.engine.work import Aborted, Work
 from sv2m.engine.worker import Workers, give_up
+from sv2m.rounds import Rounds
 
 LOG = logging.getLogger(__name__)
 
@@ -31,45 +31,28 @@ SWEEP_EVERY = 30
 WAITING = ("challenged", "accepted", "receiving", "prepared")
 
 
-class Recovery:
+class Recovery(Rounds):
     """Looks at the start and from time to time.
 
     :param owner: this engine's name in the rows that it works on.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, services: Services, workers: Workers, owner: str) -> None:
+        super().__init__("Looking for migrations to take up", conf.engine.heartbeat)
         self._conf = conf
         self._services = services
         self._workers = workers
         self._owner = owner
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._looks = itertools.count()
 
-    def start(self) -> None:
-        """Take up everything at once, then keep looking."""
-        self._thread = threading.Thread(target=self._loop, name="recovery", daemon=True)
-        self._thread.start()
+    def look(self) -> None:
+        """Take up and give up what is due, and now and then look for room that nobody needs any more."""
+        self.take_up()
+        if next(self._looks) % SWEEP_EVERY == 0:
+            # Room still held for a migration that has ended: left by an engine killed at the wrong moment.
+            self._services.lmm.sweep({"request_id": "recovery"})
 
-    def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _loop(self) -> None:
-        for looks in itertools.count():
-            try:
-                self.look()
-                if looks % SWEEP_EVERY == 0:
-                    # Room still held for a migration that has ended: left by an engine killed at the wrong moment.
-                    self._services.lmm.sweep({"request_id": "recovery"})
-            except Exception:
-                # The database may be away for a moment; what is due is still due at the next look.
-                LOG.exception("Looking for migrations to take up failed; trying again")
-            if self._stop.wait(self._conf.engine.heartbeat):
-                return
-
-    def look(self, now: datetime | None = None) -> None:
+    def take_up(self, now: datetime | None = None) -> None:
         """Take up what nobody carries, and give up what waited for too long."""
         now = now or datetime.now(UTC)
         with database.session() as session:

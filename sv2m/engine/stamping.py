@@ -8,7 +8,6 @@ again, less and less often, for ever. Meanwhile ``sv2m-manage evidence status`` 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -18,6 +17,7 @@ from sv2m.db import audit, messages, timestamps
 from sv2m.db import engine as database
 from sv2m.db.models import Timestamp
 from sv2m.evidence.timestamps import Stamp
+from sv2m.rounds import Rounds
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Authority(Protocol):
         ...
 
 
-class Stamper:
+class Stamper(Rounds):
     """Looks from time to time.
 
     :param kinds: the messages that are stamped.
@@ -47,23 +47,14 @@ class Stamper:
     """
 
     def __init__(self, authority: Authority | None, kinds: Sequence[str], interval: float) -> None:
+        super().__init__("Looking for evidence to stamp", interval)
         self._authority = authority
         self._kinds = tuple(kinds)
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to look, if there is an authority."""
         if self._authority is not None:
-            self._thread = threading.Thread(target=self._loop, name="timestamps", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Stop looking. A question under way is asked again by whoever comes next."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+            super().start()
 
     def look(self, now: datetime | None = None) -> int:
         """Ask for everything that is due.
@@ -100,15 +91,6 @@ class Stamper:
             timestamps.keep(session, row.id, response, stamp.at, ca_pem)
         LOG.info("Migration %s: %s is stamped at %s", row.migration_id, row.covers, stamp.at)
         return True
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look()
-            except Exception:
-                # The database may be away for a moment; what is due is still due at the next look.
-                LOG.exception("Looking for evidence to stamp failed; trying again")
-            self._stop.wait(self._interval)
 
 
 def covered(migration_id: str, covers: str) -> bytes:

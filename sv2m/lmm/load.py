@@ -11,8 +11,8 @@ from typing import Any
 
 from oslo_log import log
 
-from sv2m import errors
 from sv2m.lmm import ports
+from sv2m.rounds import Rounds
 
 LOG = log.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class HostLoad:
     updated_at: str
 
 
-class LoadMonitor:
+class LoadMonitor(Rounds):
     """Reads the load in a thread of its own; what it answers is the last complete reading.
 
     :param interval: seconds between two readings.
@@ -62,42 +62,26 @@ class LoadMonitor:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("Reading the load", interval)
         self._placement = placement
         self._compute = compute
         self._notifier = notifier
         self._thresholds = thresholds
-        self._interval = interval
         self._now = now
         self._lock = threading.Lock()
         self._hosts: dict[str, HostLoad] = {}
         self._read = False
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to read."""
-        if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="lmm-load", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Stop reading."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
 
     def hosts(self) -> list[dict[str, Any]]:
         """Every host's load, by name; before the first reading, it is read now."""
         with self._lock:
             read = self._read
         if not read:
-            self.refresh()
+            self.look()
         with self._lock:
             return [asdict(self._hosts[name]) for name in sorted(self._hosts)]
 
-    def refresh(self) -> None:
+    def look(self) -> None:
         """Read now, and notify of what changed.
 
         :raises sv2m.errors.SV2MError: Nova or Placement failed; the last reading stays.
@@ -113,17 +97,6 @@ class LoadMonitor:
             elif was_short and not load.short:
                 LOG.info("Host %s is no longer short of room", name)
                 self._notifier.info({}, EVENT_ENOUGH, asdict(load))
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.refresh()
-            except errors.SV2MError as error:
-                LOG.warning("The load could not be read: %s", error)
-            except Exception:
-                # A reading that fails must not end the readings.
-                LOG.exception("The load could not be read")
-            self._stop.wait(self._interval)
 
     def _load(self, hypervisor: ports.Hypervisor) -> HostLoad:
         has = {name: one.capacity for name, one in self._placement.inventories(hypervisor.id).items()}

@@ -204,9 +204,9 @@ def renewal(world: World) -> Renewal:
 def test_renewal_waits_until_it_is_time(world: World) -> None:
     world.enrolment.enrol()
     world.time = NOW + timedelta(days=59)
-    assert not renewal(world).run_once()
+    assert not renewal(world).look()
     world.time = world.est.now = NOW + timedelta(days=61)
-    assert renewal(world).run_once()
+    assert renewal(world).look()
     assert world.est.asked == ["enrol", "renew"]
     assert world.states() == ["active", "retired"]
     assert len(world.secrets.of_type("private")) == 1
@@ -216,9 +216,9 @@ def test_a_short_life_is_not_renewed_all_the_time(world: World) -> None:
     world.est.days = 3
     world.enrolment.enrol()
     world.time = NOW + timedelta(days=1)
-    assert not renewal(world).run_once()
+    assert not renewal(world).look()
     world.time = world.est.now = NOW + timedelta(days=2.5)
-    assert renewal(world).run_once()
+    assert renewal(world).look()
 
 
 def test_without_est_the_log_says_that_it_is_time(
@@ -229,7 +229,7 @@ def test_without_est_the_log_says_that_it_is_time(
     world.time = NOW + timedelta(days=80)
     by_hand = Enrolment(CLOUD, world.secrets, None, now=world.now)
     retired = RetiredKeys(world.secrets, now=world.now)
-    assert not Renewal(by_hand, retired, timedelta(days=30), 1, now=world.now).run_once()
+    assert not Renewal(by_hand, retired, timedelta(days=30), 1, now=world.now).look()
     assert "sv2m-manage certificate request" in caplog.text
 
 

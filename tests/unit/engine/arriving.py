@@ -298,7 +298,7 @@ class Destination:
         :param later: how much time has passed.
         """
         assert self.workers is not None
-        Recovery(self.services.conf, self.services, self.workers, "engine-b").look(datetime.now(UTC) + later)
+        Recovery(self.services.conf, self.services, self.workers, "engine-b").take_up(datetime.now(UTC) + later)
         return self.carry_on()
 
     def before(self, call: str, do: Callable[[], Any]) -> None:

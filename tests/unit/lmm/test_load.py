@@ -54,7 +54,7 @@ def test_the_operator_is_told_once_when_it_changes() -> None:
     world = World()
     for memory_mb in (800, 801, 999, 801, 800, 100, 900):
         world.use(memory_mb)
-        world.monitor.refresh()
+        world.monitor.look()
     assert world.notifier.sent == [
         ("secure_migration.load.short", "host-one"),
         ("secure_migration.load.enough", "host-one"),
@@ -69,7 +69,7 @@ def test_a_reading_that_fails_leaves_the_last_one() -> None:
     before = world.monitor.hosts()
     world.placement.away = True
     with pytest.raises(errors.ServiceUnavailable):
-        world.monitor.refresh()
+        world.monitor.look()
     assert world.monitor.hosts() == before
 
 
