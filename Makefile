@@ -28,7 +28,7 @@ test-faults: install  ## The crash matrix on two real clouds (hours; goes on whe
 	@PYTHONWARNINGS=ignore $(PYTHON) -m tests.faults $(foreach pattern,$(FAULTS),'$(pattern)')
 
 formal: install  ## Check the protocol's model, and that it cannot do with less (minutes)
-	@$(PYTHON) -m formal && $(PYTHON) -m formal.maude && $(PYTHON) -m formal.commit
+	@$(PYTHON) -m formal && $(PYTHON) -m formal.maude && $(PYTHON) -m formal.commit && $(PYTHON) -m formal.proverif
 
 fuzz: install  ## Fuzz every parser of a peer's or an operator's bytes, for SECONDS (600) together
 	@$(PYTHON) -m tests.fuzz --seconds $(or $(SECONDS),600)
