@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restarted agent does about the jobs of the process before it.
+"""What a restarted agent does about the jobs of the process before it, and about what could not be undone at once.
 
 A sealed source and a restored destination are taken up again: the one waits to be asked whether the guest is
 unchanged, the other was promised to A. A sealed source whose guest has run again is undone: the migration was
@@ -19,6 +19,7 @@ from sv2m.agent.journal import Journal
 from sv2m.agent.source import SourceJob
 from sv2m.edm import ports
 from sv2m.errors import AgentLost, Conflict, SV2MError
+from sv2m.rounds import Rounds
 from sv2m.transfer.receiver import Receiver
 
 LOG = log.getLogger(__name__)
@@ -52,3 +53,27 @@ def _spoilt(job: SourceJob) -> SV2MError | None:
     except SV2MError as error:
         LOG.warning("Migration %s: whether the guest has run since it was sealed: %s", job.migration_id, error)
     return None
+
+
+class Undoing(Rounds):
+    """Undoes again what could not be undone, because libvirt or QEMU did not answer just then.
+
+    The engine does not wait for it: the server goes on at A, the other cloud is told, and nobody asks this agent again.
+
+    :param interval: seconds between two tries.
+    """
+
+    def __init__(self, jobs: Jobs, interval: float = 15.0) -> None:
+        super().__init__("Undoing what is left of migrations", interval)
+        self._jobs = jobs
+
+    def look(self) -> None:
+        """Try once more."""
+        for job in self._jobs.all():
+            if job.owes:
+                try:
+                    job.abort()
+                except SV2MError as error:
+                    LOG.warning("Migration %s: still not undone on this host: %s", job.migration_id, error)
+                else:
+                    LOG.info("Migration %s: undone on this host at last", job.migration_id)

@@ -164,6 +164,9 @@ class Hypervisor(Protocol):
         here.
         """
 
+    def has(self, server_id: str) -> bool:
+        """Whether there is a domain of this server on this host. :raises HypervisorError: it does not answer."""
+
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> Source:
         """Take up a domain as source.
 

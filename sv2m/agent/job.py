@@ -43,6 +43,12 @@ class Job(ABC):
         self._undone = False
 
     @property
+    def owes(self) -> bool:
+        """Whether it has failed, and something of it is still in the hypervisor: the undoing failed as well."""
+        with self._condition:
+            return self._state == ports.FAILED and not self._undone
+
+    @property
     def state(self) -> str:
         """One of the states of :mod:`sv2m.edm.ports`."""
         with self._condition:

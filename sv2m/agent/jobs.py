@@ -113,6 +113,15 @@ class Jobs:
         if job is not None:
             job.abort()
 
+    def check_removed(self, server_id: str) -> None:
+        """See Transfers."""
+        if self._hypervisor.has(server_id):
+            raise Conflict(
+                f"server {server_id} is deleted in Nova and still on this host: nova-compute was away then",
+                code="still-on-host",
+                remedy="Nothing: nova-compute destroys it at its next look (running_deleted_instance_poll_interval).",
+            )
+
     def forget(self, migration_id: str) -> None:
         """See Transfers."""
         job = self._get(migration_id)

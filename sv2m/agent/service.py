@@ -57,6 +57,7 @@ class Agent:
             advertised=advertised,
             options=options,
         )
+        self._undoing = cleanup.Undoing(self.jobs)
 
     def start(self) -> None:
         """Connect to libvirt, take up or undo what an earlier process left, listen.
@@ -66,10 +67,12 @@ class Agent:
         self._journal.start()
         self._hypervisor.start()
         cleanup.take_up(self.jobs, self._hypervisor, self._journal, self._receiver)
+        self._undoing.start()
         self._receiver.start()
 
     def stop(self) -> None:
         """Stop listening, undo what cannot outlive this process. Restored guests and sealed sources stay."""
+        self._undoing.stop()
         self._receiver.stop()
         for job in self.jobs.all():
             if job.state not in _LASTING:

@@ -199,6 +199,16 @@ class Nova:
                 )
             self._sleep(_POLL)
 
+    def check_compute(self, host: str) -> None:
+        """Whether a host's nova-compute reports to Nova; a disabled one does.
+
+        :raises sv2m.errors.ServiceUnavailable: it does not.
+        """
+        with translated("Nova", f"read the state of nova-compute on {host}"):
+            found = self._client().services.list(host=host, binary="nova-compute")
+        if not any(service.state == "up" for service in found):
+            raise errors.ServiceUnavailable(f"nova-compute on {host} does not report to Nova; it has to be started")
+
     def delete(self, server_id: str, timeout: float) -> None:
         """Delete a server, locked or not, and wait until it is gone; that it is gone already is fine.
 

@@ -25,7 +25,7 @@ class Client:
     :raises AgentLost: the host's agent does not answer, from every method.
     """
 
-    VERSION = "1.0"
+    VERSION = "1.1"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
         def client(timeout: float | None, silence: float | None = None) -> rpc.Caller:
@@ -112,6 +112,10 @@ class Client:
         :param patience: seconds.
         """
         self._call(context, host, "abort", patience=patience, migration_id=migration_id)
+
+    def check_removed(self, context: dict[str, Any], host: str, server_id: str) -> None:
+        """The server that Nova calls deleted is not on that host any more."""
+        self._call(context, host, "check_removed", server_id=server_id)
 
     def forget(self, context: dict[str, Any], host: str, migration_id: str) -> None:
         """Remove the bookkeeping."""

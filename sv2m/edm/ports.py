@@ -112,6 +112,10 @@ class Transfers(Protocol):
         """Undo everything here."""
         ...
 
+    def check_removed(self, server_id: str) -> None:
+        """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
+        ...
+
     def forget(self, migration_id: str) -> None:
         """Remove the bookkeeping."""
         ...

@@ -26,7 +26,7 @@ class Endpoint:
     :param transfers: the agent's jobs.
     """
 
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
@@ -128,6 +128,11 @@ class Endpoint:
         :raises Conflict: the restored guest runs already.
         """
         self._transfers.abort(migration_id)
+
+    @oslo_messaging.expose
+    def check_removed(self, context: dict[str, Any], server_id: str) -> None:
+        """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
+        self._transfers.check_removed(server_id)
 
     @oslo_messaging.expose
     def forget(self, context: dict[str, Any], migration_id: str) -> None:

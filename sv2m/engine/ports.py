@@ -61,6 +61,10 @@ class Servers(Protocol):
         """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
         ...
 
+    def check_compute(self, host: str) -> None:
+        """:raises ServiceUnavailable: its nova-compute is away; Nova would forget a server instead of deleting it."""
+        ...
+
     def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of servers that :meth:`create_placeholder` made in this project for this migration, not yet arrived."""
         ...

@@ -191,7 +191,10 @@ def remove(work: Work) -> None:
         # Nova keeps a port that it did not make, such as that of a server which once arrived here.
         work.remember(ports=services.ports.made_for(work.row.server_id or ""))
     state = work.state
+    services.servers.check_compute(work.row.host or "")
     services.servers.delete(work.row.server_id or "", services.conf.engine.landing_timeout)
+    # "Removed" is signed for what is so: with its nova-compute away, Nova only forgets a server, and the host keeps it.
+    services.edm.check_removed(work.context, work.row.host or "", work.row.server_id or "")
     services.edm.forget(work.context, work.row.host or "", work.id)
     for volume in state["volumes"]:
         # Cinder deletes the volume's EIK from Barbican before its data.

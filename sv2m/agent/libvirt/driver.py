@@ -16,7 +16,7 @@ from sv2m.agent.libvirt.disks import block_devices
 from sv2m.agent.libvirt.domain import DomainFacts, facts
 from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
-from sv2m.errors import ServerNotMovable
+from sv2m.errors import NotFound, ServerNotMovable
 
 _MIGRATABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
 _POWER = {libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_PAUSED: "paused"}
@@ -59,6 +59,14 @@ class LibvirtHypervisor:
             power=power,
             memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
         )
+
+    def has(self, server_id: str) -> bool:
+        """See the port."""
+        try:
+            self._connection.domain(server_id)
+        except NotFound:
+            return False
+        return True
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> LibvirtSource:
         """See the port."""

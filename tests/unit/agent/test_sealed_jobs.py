@@ -94,3 +94,20 @@ def test_a_guest_that_runs_before_it_is_sealed_is_nobodys_business(tmp_path: Pat
     host.resume()
     assert job.state == "precopy"
     host.source.cancel.assert_not_called()
+
+
+def test_what_could_not_be_let_go_is_let_go_later_though_nobody_asks_again(tmp_path: Path) -> None:
+    host = Host(tmp_path, "precopy")
+    host.source.undo.side_effect = HypervisorError("libvirt is away")
+    job = host.begin()
+    assert (job.state, job.owes, host.noted) == ("failed", True, [MIGRATION])
+    host.jobs.all.return_value = [job]
+    undoing = cleanup.Undoing(host.jobs)
+    undoing.look()
+    assert host.noted == [MIGRATION]
+    host.source.undo.side_effect = None
+    undoing.look()
+    assert (job.owes, host.noted) == (False, [])
+    tries = host.source.undo.call_count
+    undoing.look()
+    assert host.source.undo.call_count == tries

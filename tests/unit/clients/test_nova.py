@@ -194,3 +194,16 @@ def test_hypervisors_tell_the_host_and_whether_it_can_be_used(cloud: Cloud, nova
         ("h1", "compute-1", True, 3),
         ("h2", "compute-1", False, 3),
     ]
+
+
+@pytest.mark.parametrize(("states", "there"), [(["up"], True), (["down"], False), ([], False)])
+def test_whether_a_hosts_nova_compute_is_there(cloud: Cloud, nova: Nova, states: list[str], there: bool) -> None:
+    service = {"id": "1", "binary": "nova-compute", "host": "node-1", "status": "disabled"}
+    found = [{**service, "state": one} for one in states]
+    listed = cloud.http.get(f"{NOVA}/os-services", json={"services": found})
+    if there:
+        nova.check_compute("node-1")
+    else:
+        with pytest.raises(errors.ServiceUnavailable, match="node-1"):
+            nova.check_compute("node-1")
+    assert listed.last_request.qs == {"host": ["node-1"], "binary": ["nova-compute"]}

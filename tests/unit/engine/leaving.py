@@ -119,6 +119,9 @@ class Nova:
             raise errors.HostError(f"the server is {self.status}")
         return self.get(server_id)
 
+    def check_compute(self, host: str) -> None:
+        """Its nova-compute is there."""
+
     def delete(self, server_id: str, timeout: float) -> None:
         self.exists = False
 
@@ -197,6 +200,9 @@ class Agent:
 
     def abort(self, context: Any, host: str, migration_id: str, patience: float) -> None:
         self.state = "unknown"
+
+    def check_removed(self, context: Any, host: str, server_id: str) -> None:
+        """It is not there any more."""
 
     def forget(self, context: Any, host: str, migration_id: str) -> None:
         self.state = "unknown"

@@ -188,3 +188,22 @@ def test_whoever_moved_the_row_on_is_believed(source: Source) -> None:
     assert row.phase == "closed"
     assert source.recorder.calls.count("km.wrap") == 2
     assert source.documents.count("Envelope") == 1
+
+
+@pytest.mark.parametrize("call", ["servers.check_compute", "edm.check_removed"])
+def test_removed_is_signed_only_when_the_server_is_gone_from_its_host(source: Source, call: str) -> None:
+    """Nova deletes a server whose nova-compute is away from its database only; the host keeps it."""
+    source.recorder.failing[call] = errors.ServiceUnavailable("nova-compute does not report")
+    seen: list[list[str]] = []
+
+    def back() -> None:
+        seen.append(source.documents)
+        source.recorder.failing.pop(call, None)
+        if len(seen) == 1:
+            source.recorder.failing[call] = errors.ServiceUnavailable("still not")
+            source.before(call, back)
+
+    source.before(call, back)
+    assert source.run().phase == "closed"
+    assert source.recorder.calls.count(call) >= 2
+    assert all("Closure" not in documents for documents in seen)
