@@ -18,8 +18,8 @@ _SESSION: Final = ("migration_id", "sid")
 _KEYS: Final = ("vmk.cipher_value", "vmk.commitment", "eik.cipher_value", "eik.commitment")
 
 
-#: ProVerif then does not mix up what different runs received: without it, it sees some of the attacks and cannot rebuild
-#: the trace. What is true without it is true with it.
+#: ProVerif then does not mix up what different runs received: without it, it sees some of the attacks and cannot
+#: rebuild the trace. What is true without it is true with it.
 _PRECISE: Final = "set preciseActions = true.\n\n"
 
 

@@ -52,8 +52,7 @@ class Host:
 def main() -> int:
     """Run the agent until told to stop."""
     conf = program.configure()
-    program.require(conf, "host", "agent.state_path")
-    return program.run(conf, [Host(conf)])
+    return program.run(conf, [Host(conf)], ("host", "agent.state_path"))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ class Listener:
         self._server: wsgi.Server | None = None
         self._thread: threading.Thread | None = None
 
+    def check(self) -> None:
+        """Whether it could listen. :raises sv2m.errors.ConfigurationError: it could not."""
+        options = self._conf.api
+        program.check_listener(
+            options.listen_address, options.port, options.certificate_file, options.private_key_file
+        )
+
     def start(self) -> None:
         """Listen.
 
@@ -58,8 +65,9 @@ class Listener:
 def main() -> int:
     """Run the API until told to stop."""
     conf = program.configure()
-    program.require(conf, "cloud_name", "database.connection")
-    return program.run(conf, [Listener(conf)])
+    listener = Listener(conf)
+    required = ("cloud_name", "database.connection")
+    return program.run(conf, [listener], required, listener.check)
 
 
 if __name__ == "__main__":

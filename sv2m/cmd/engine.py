@@ -100,8 +100,7 @@ def _build(name: str) -> Build:
 def main() -> int:
     """Run the engine until told to stop."""
     conf = program.configure()
-    program.require(conf, "cloud_name", "database.connection")
-    return program.run(conf, [Engine(conf)])
+    return program.run(conf, [Engine(conf)], ("cloud_name", "database.connection"))
 
 
 if __name__ == "__main__":

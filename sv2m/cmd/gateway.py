@@ -39,6 +39,13 @@ class Listener:
         self._transport = None
         self._door: door.Door | None = None
 
+    def check(self) -> None:
+        """Whether it could listen. :raises sv2m.errors.ConfigurationError: it could not."""
+        options = self._conf.gateway
+        program.check_listener(
+            options.listen_address, options.port, options.certificate_file, options.private_key_file
+        )
+
     def start(self) -> None:
         """Listen."""
         options = self._conf.gateway
@@ -88,8 +95,9 @@ class Listener:
 def main() -> int:
     """Run the gateway until told to stop."""
     conf = program.configure()
-    program.require(conf, "cloud_name", "gateway.certificate_file", "gateway.private_key_file")
-    return program.run(conf, [Listener(conf)])
+    listener = Listener(conf)
+    required = ("cloud_name", "gateway.certificate_file", "gateway.private_key_file")
+    return program.run(conf, [listener], required, listener.check)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from oslo_config import cfg
@@ -60,6 +62,25 @@ def require(conf: cfg.ConfigOpts, *options: str) -> None:
         raise errors.ConfigurationError("not set in the configuration: " + ", ".join(missing))
 
 
+def check_listener(address: str, port: int, certificate_file: str | None, private_key_file: str | None) -> None:
+    """Whether a server could begin to listen: asked before the workers are started, which are started again for ever.
+
+    :raises ConfigurationError: the address is taken or not ours, or the certificate cannot be used.
+    """
+    try:
+        socket.create_server((address, port), family=socket.getaddrinfo(address, port)[0][0]).close()
+    except OSError as error:
+        raise errors.ConfigurationError(f"cannot listen on {address} port {port}: {error}") from error
+    if certificate_file:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, private_key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise errors.ConfigurationError(
+                f"the certificate {certificate_file} with the key {private_key_file or certificate_file} "
+                f"cannot be used: {error}"
+            ) from error
+
+
 class Program(service.ServiceBase):
     """Runs parts under oslo.service: started in order, stopped in the opposite one."""
 
@@ -80,15 +101,22 @@ class Program(service.ServiceBase):
         """Nothing is left to wait for: ``stop`` returns when all has stopped."""
 
     def reset(self) -> None:
-        """SIGHUP: options that may change at run time are read anew where they are used."""
+        """SIGHUP: oslo.service reads the configuration anew; only options of logging change at run time."""
 
 
-def run(conf: cfg.ConfigOpts, parts: Sequence[Part]) -> int:
+def run(
+    conf: cfg.ConfigOpts, parts: Sequence[Part], required: Sequence[str] = (), check: Callable[[], None] | None = None
+) -> int:
     """Run until told to stop.
 
+    :param required: options without which it does not start, see :func:`require`.
+    :param check: raises ConfigurationError when a part could not start.
     :returns: the exit status of the process.
     """
     try:
+        require(conf, *required)
+        if check is not None:
+            check()
         service.launch(conf, Program(parts), workers=1, restart_method="mutate").wait()
     except errors.SV2MError as error:
         print(f"{os.path.basename(sys.argv[0])}: {error} ({error.code}). {error.remedy}", file=sys.stderr)

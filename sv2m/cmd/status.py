@@ -15,6 +15,7 @@ from sv2m.db import certificates, engine, migrations, sync
 #: A certificate that ends sooner is worth a warning.
 SOON = timedelta(days=14)
 NO_SCHEMA = "Not known without a schema."
+NO_DATABASE = "[database] connection is not set."
 CONF = cfg.CONF
 
 
@@ -22,6 +23,8 @@ class Checks(upgradecheck.UpgradeCommands):
     """The checks."""
 
     def _check_schema(self) -> upgradecheck.Result:
+        if not CONF.database.connection:
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, NO_DATABASE)
         version = sync.version(engine.current())
         if version == sync.head():
             return upgradecheck.Result(upgradecheck.Code.SUCCESS)
@@ -31,7 +34,7 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     def _check_certificate(self) -> upgradecheck.Result:
-        if sync.version(engine.current()) is None:
+        if not CONF.database.connection or sync.version(engine.current()) is None:
             return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
         with engine.session() as session:
             active = certificates.active(session)
@@ -45,7 +48,7 @@ class Checks(upgradecheck.UpgradeCommands):
         return upgradecheck.Result(upgradecheck.Code.SUCCESS)
 
     def _check_running(self) -> upgradecheck.Result:
-        if sync.version(engine.current()) is None:
+        if not CONF.database.connection or sync.version(engine.current()) is None:
             return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
         with engine.session() as session:
             running = len(migrations.list_unfinished(session))
@@ -69,7 +72,9 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def check(self) -> upgradecheck.Code:
         """Run every check, on the database that is configured."""
-        engine.start(CONF)
+        engine.register_opts(CONF)
+        if CONF.database.connection:
+            engine.start(CONF)
         return super().check()
 
 

@@ -35,7 +35,7 @@ OPTS = [
         default=64,
         min=1,
         help="Data connections that the endpoint holds at once, with those that have not shown a ticket yet. "
-        "One more is closed at once.",
+        "For one more the oldest of these makes way; it is closed itself when all have shown one.",
     ),
     cfg.IntOpt(
         "hello_timeout", default=10, min=1, help="Seconds that a new data connection has to show its ticket."

@@ -26,8 +26,8 @@ OPTS = [
         "project_roles",
         default=["member", "admin"],
         help="Roles that SV2M's user is given on the project into which an agreement lets servers come. "
-        "With admin it can name the compute host that holds the room; with member alone Nova's scheduler "
-        "chooses.",
+        "Nova's own rules want admin of whoever names the compute host of a new server, and SV2M names the one on "
+        "which room is held: leave admin out only where Nova's rules were changed.",
     ),
 ]
 

@@ -41,15 +41,18 @@ class Caller:
             headers["X-OpenStack-Request-Id"] = request_id
         for attempt in (1, 2):
             try:
-                response = requests.post(
-                    f"{self._url}/v1/migrations",
-                    json={"migration": wanted},
-                    headers=headers,
-                    timeout=self._timeout,
-                    verify=self._verify,
-                    # A token goes to the address that the operator has configured and nowhere else.
-                    allow_redirects=False,
-                )
+                with requests.Session() as session:
+                    # A token goes to the address that the operator has configured and nowhere else: not to a proxy
+                    # that nova-api's environment names for its way to the world, and not to where an answer points.
+                    session.trust_env = False
+                    response = session.post(
+                        f"{self._url}/v1/migrations",
+                        json={"migration": wanted},
+                        headers=headers,
+                        timeout=self._timeout,
+                        verify=self._verify,
+                        allow_redirects=False,
+                    )
             except requests.RequestException as failure:
                 LOG.warning("SV2M's API did not answer (attempt %s): %s", attempt, failure)
             else:

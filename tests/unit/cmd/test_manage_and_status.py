@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,50 @@ def test_without_a_database_it_says_what_is_missing(tool: Tool, tmp_path: Path) 
     assert result.returncode == 1
     assert "database.connection" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_upgrade_check_without_a_database_says_what_is_missing(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "empty.conf").write_text("")
+    result = tool("status", "upgrade", "check", conf=tmp_path / "empty.conf")
+    assert result.returncode == 2
+    assert "connection is not set" in result.stdout
+    assert "cloud_name is not set" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("program", ["engine", "api", "gateway", "agent"])
+def test_a_program_that_lacks_an_option_ends_and_says_which(tool: Tool, tmp_path: Path, program: str) -> None:
+    (tmp_path / "empty.conf").write_text("[agent]\nstate_path =\n")
+    result = tool(program, conf=tmp_path / "empty.conf")
+    assert result.returncode == 1
+    assert "not set in the configuration" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_gateway_without_its_certificate_ends_and_does_not_try_for_ever(tool: Tool, tmp_path: Path) -> None:
+    configuration = tmp_path / "gateway.conf"
+    missing = tmp_path / "missing.pem"
+    configuration.write_text(
+        f"[DEFAULT]\ncloud_name = cloud-a.sv2m\n[gateway]\nlisten_address = 127.0.0.1\nport = 1\n"
+        f"certificate_file = {missing}\nprivate_key_file = {missing}\n"
+    )
+    result = tool("gateway", conf=configuration)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert str(missing) in result.stderr
+
+
+def test_an_api_whose_address_is_taken_ends_and_does_not_try_for_ever(
+    tool: Tool, tmp_path: Path, database: str
+) -> None:
+    configuration = tmp_path / "api.conf"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        configuration.write_text(
+            f"[DEFAULT]\ncloud_name = cloud-a.sv2m\n[database]\nconnection = {database}\n"
+            f"[api]\nlisten_address = 127.0.0.1\nport = {taken.getsockname()[1]}\n"
+        )
+        result = tool("api", conf=configuration)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "cannot listen on 127.0.0.1" in result.stderr
 
 
 def test_without_a_command_it_says_which_there_are(tool: Tool) -> None:

@@ -298,3 +298,13 @@ def test_paste_finds_it(tmp_path: Any) -> None:
     assert isinstance(loaded, Filter)
     request = webob.Request.blank(ACTION, method="POST", body=json.dumps(live()).encode())
     assert request.get_response(loaded).status_int == 299
+
+
+def test_the_token_does_not_go_through_a_proxy_of_the_environment(
+    sv2m: requests_mock_module.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.test:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    Caller(URL, None, 5).migrate("token", SERVER, "cloud-b.sv2m", None)
+    assert not sv2m.last_request.proxies
