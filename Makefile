@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 LAB := $(PYTHON) -m lab
+INSTALLED := test -x $(PYTHON)
+# What the demo, the tests and the crash matrix keep between two runs: databases, disks, logs, passwords.
+KEPT := /var/tmp/sv2m-lab /var/tmp/sv2m-test /var/tmp/sv2m-faults
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help install demo test test-quick test-agent-faults test-faults formal fuzz lint lab-up lab-status lab-down bench clean
@@ -40,14 +43,17 @@ lab-up: install  ## Start the two clouds, with SV2M in both
 	@$(LAB) up
 
 lab-status:  ## A table of every service of the two clouds
-	@$(LAB) status
+	@$(INSTALLED) || { echo "nothing is installed here; make lab-up starts the clouds"; exit 1; }; $(LAB) status
 
 lab-down:  ## Stop the two clouds; leave nothing
-	@$(LAB) down
+	@if $(INSTALLED); then $(LAB) down; fi
 
 bench: install  ## Measure sealing and sending
 	@$(PYTHON) -m bench
 
-clean: lab-down  ## Stop the clouds and remove what was built here
-	@rm -rf .venv .bootstrap-apt.log .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+clean: lab-down  ## Stop the clouds and remove what was built and kept
+	@for lab in $(KEPT); do \
+	    if [ -d $$lab/ttp ]; then if $(INSTALLED); then $(LAB) --dir $$lab down; fi; rm -rf $$lab; fi; \
+	done
+	@rm -rf .venv .bootstrap.log .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
