@@ -3,8 +3,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 LAB := $(PYTHON) -m lab
 INSTALLED := test -x $(PYTHON)
-# What the demo, the tests and the crash matrix keep between two runs: databases, disks, logs, passwords.
-KEPT := /var/tmp/sv2m-lab /var/tmp/sv2m-test /var/tmp/sv2m-faults
+# What the demo and the tests keep between two runs: databases, disks, logs, passwords. The crash matrix's results stay.
+KEPT := /var/tmp/sv2m-lab /var/tmp/sv2m-test
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help install demo test test-quick test-agent-faults test-faults formal fuzz lint lab-up lab-status lab-down bench clean
@@ -52,8 +52,8 @@ bench: install  ## Measure sealing and sending
 	@$(PYTHON) -m bench
 
 clean: lab-down  ## Stop the clouds and remove what was built and kept
-	@for lab in $(KEPT); do \
-	    if [ -d $$lab/ttp ]; then if $(INSTALLED); then $(LAB) --dir $$lab down; fi; rm -rf $$lab; fi; \
-	done
+	@if $(INSTALLED); then for lab in $(KEPT); do \
+	    if [ -d $$lab/ttp ]; then $(LAB) --dir $$lab down && rm -rf $$lab; fi; \
+	done; fi
 	@rm -rf .venv .bootstrap.log .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,11 +23,12 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def check(self) -> None:
-        """Whether it could listen. :raises sv2m.errors.ConfigurationError: it could not."""
+        """Whether it could listen, by rules that can be read. :raises sv2m.errors.ConfigurationError: it could not."""
         options = self._conf.api
         program.check_listener(
             options.listen_address, options.port, options.certificate_file, options.private_key_file
         )
+        program.check_policy(self._conf)
 
     def start(self) -> None:
         """Listen.

@@ -34,6 +34,14 @@ class Engine:
         self._parts: list[program.Part] = []
         self._transport: oslo_messaging.Transport | None = None
 
+    def check(self) -> None:
+        """Whether its modules are known. :raises sv2m.errors.ConfigurationError: one is not."""
+        for name in self._conf.engine.modules:
+            if name != "conductor":
+                _build(name)
+        if "azm" in self._conf.engine.modules:
+            program.check_policy(self._conf)
+
     def start(self) -> None:
         """Open database and broker, start the modules, then take up what was left."""
         conf = self._conf
@@ -100,7 +108,8 @@ def _build(name: str) -> Build:
 def main() -> int:
     """Run the engine until told to stop."""
     conf = program.configure()
-    return program.run(conf, [Engine(conf)], ("cloud_name", "database.connection"))
+    engine = Engine(conf)
+    return program.run(conf, [engine], ("cloud_name", "database.connection"), engine.check)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from oslo_service import service
 from sv2m import conf as sv2m_conf
 from sv2m import errors
 from sv2m.db import engine as database
+from sv2m.policies.enforcer import Enforcer
 
 
 class Part(Protocol):
@@ -79,6 +80,18 @@ def check_listener(address: str, port: int, certificate_file: str | None, privat
                 f"the certificate {certificate_file} with the key {private_key_file or certificate_file} "
                 f"cannot be used: {error}"
             ) from error
+
+
+def check_policy(conf: cfg.ConfigOpts) -> None:
+    """Whether the policy file can be read: asked before the workers are started.
+
+    :raises ConfigurationError: it cannot.
+    """
+    try:
+        Enforcer(conf).start()
+    # oslo.policy raises errors of its own, of YAML and of the file system.
+    except Exception as error:
+        raise errors.ConfigurationError(f"the policy file cannot be read: {' '.join(str(error).split())}") from error
 
 
 class Program(service.ServiceBase):

@@ -98,6 +98,34 @@ def test_an_api_whose_address_is_taken_ends_and_does_not_try_for_ever(
     assert "cannot listen on 127.0.0.1" in result.stderr
 
 
+def test_an_engine_with_an_unknown_module_ends_and_does_not_try_for_ever(
+    tool: Tool, tmp_path: Path, database: str
+) -> None:
+    configuration = tmp_path / "engine.conf"
+    configuration.write_text(
+        f"[DEFAULT]\ncloud_name = cloud-a.sv2m\ntransport_url = fake:/\n[database]\nconnection = {database}\n"
+        "[engine]\nmodules = conductor, nonsense\n"
+    )
+    result = tool("engine", conf=configuration)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "nonsense is none of" in result.stderr
+
+
+@pytest.mark.parametrize("program", ["engine", "api"])
+def test_an_unreadable_policy_file_ends_the_program(
+    tool: Tool, tmp_path: Path, database: str, program: str
+) -> None:
+    (tmp_path / "policy.yaml").write_text("this: [is not\n")
+    configuration = tmp_path / "program.conf"
+    configuration.write_text(
+        f"[DEFAULT]\ncloud_name = cloud-a.sv2m\ntransport_url = fake:/\n[database]\nconnection = {database}\n"
+        f"[oslo_policy]\npolicy_file = {tmp_path}/policy.yaml\n[api]\nport = 0\n"
+    )
+    result = tool(program, conf=configuration)
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "the policy file cannot be read" in result.stderr
+
+
 def test_without_a_command_it_says_which_there_are(tool: Tool) -> None:
     result = tool("manage")
     assert result.returncode != 0
