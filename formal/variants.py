@@ -19,9 +19,10 @@ from formal.knowledge import Matching
 from formal.scenarios import SCENARIOS
 from formal.search import Bounds, Result, search
 
-_KEYS: Final = ("vmk.cipher_value", "vmk.commitment", "eik.cipher_value", "eik.commitment")
-_NAMES: Final = ("source", "destination", "source_certificate_digest", "destination_certificate_digest")
-_SESSION: Final = ("migration_id", "sid")
+#: Parts that one safeguard consists of, by fields.PARTS' names.
+KEYS: Final = ("vmk.cipher_value", "vmk.commitment", "eik.cipher_value", "eik.commitment")
+NAMES: Final = ("source", "destination", "source_certificate_digest", "destination_certificate_digest")
+SESSION: Final = ("migration_id", "sid")
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,10 @@ SAFEGUARDS: Final[Sequence[Safeguard]] = (
         "names and certificate digests in Offer (the destination's), tokens, Envelope, key label, trailer",
         (
             e.drop("offer", "destination"),
-            e.drop("tokenab", *_NAMES),
-            e.drop("tokenba2", *_NAMES),
-            e.drop("envelope", *_NAMES),
-            e.drop("context", *_NAMES),
+            e.drop("tokenab", *NAMES),
+            e.drop("tokenba2", *NAMES),
+            e.drop("envelope", *NAMES),
+            e.drop("context", *NAMES),
             e.drop("binding", "source", "destination"),
         ),
         ("source_auth", "target_auth"),
@@ -144,14 +145,14 @@ SAFEGUARDS: Final[Sequence[Safeguard]] = (
         "sid in every message after the first four",
         "sid and migration id in messages 5 to 11, and the digests by which these name each other",
         (
-            e.drop("envelope", *_SESSION),
-            e.drop("context", *_SESSION),
-            e.drop("binding", *_SESSION, "envelope_digest"),
-            e.drop("transfer", *_SESSION),
-            e.drop("prepared", *_SESSION, "envelope_digest", "transfer_digest"),
-            e.drop("release", *_SESSION, "envelope_digest", "transfer_digest", "prepared_digest"),
-            e.drop("receipt", *_SESSION, "envelope_digest", "transfer_digest", "release_digest"),
-            e.drop("closure", *_SESSION, "receipt_digest"),
+            e.drop("envelope", *SESSION),
+            e.drop("context", *SESSION),
+            e.drop("binding", *SESSION, "envelope_digest"),
+            e.drop("transfer", *SESSION),
+            e.drop("prepared", *SESSION, "envelope_digest", "transfer_digest"),
+            e.drop("release", *SESSION, "envelope_digest", "transfer_digest", "prepared_digest"),
+            e.drop("receipt", *SESSION, "envelope_digest", "transfer_digest", "release_digest"),
+            e.drop("closure", *SESSION, "receipt_digest"),
         ),
         ("vm_prepared",),
         "ab+ab",
@@ -176,7 +177,7 @@ SAFEGUARDS: Final[Sequence[Safeguard]] = (
         "key binding",
         "EncryptedKeys inside the signed Envelope, a digest over the keys in the trailer",
         "keys and commitments out of the Envelope's signature, the keys' digest out of the trailer",
-        (e.expose("envelope", *_KEYS), e.drop("binding", "keys_digest")),
+        (e.expose("envelope", *KEYS), e.drop("binding", "keys_digest")),
         ("vm_origin",),
         "ab",
     ),

@@ -12,11 +12,7 @@ from functools import reduce
 from typing import Final
 
 from formal.proverif import text as t
-
-_NAMES: Final = ("source", "destination", "source_certificate_digest", "destination_certificate_digest")
-_SESSION: Final = ("migration_id", "sid")
-_KEYS: Final = ("vmk.cipher_value", "vmk.commitment", "eik.cipher_value", "eik.commitment")
-
+from formal.variants import KEYS, NAMES, SESSION
 
 #: ProVerif then does not mix up what different runs received: without it, it sees some of the attacks and cannot
 #: rebuild the trace. What is true without it is true with it.
@@ -76,10 +72,10 @@ VARIANTS: Final[Sequence[Variant]] = (
         "source_auth",
         (
             t.drop_parts("offer", "destination"),
-            t.drop_parts("tokenab", *_NAMES),
-            t.drop_parts("tokenba2", *_NAMES),
-            t.drop_parts("envelope", *_NAMES),
-            t.drop_parts("context", *_NAMES),
+            t.drop_parts("tokenab", *NAMES),
+            t.drop_parts("tokenba2", *NAMES),
+            t.drop_parts("envelope", *NAMES),
+            t.drop_parts("context", *NAMES),
             t.drop_parts("binding", "source", "destination"),
         ),
     ),
@@ -116,14 +112,14 @@ VARIANTS: Final[Sequence[Variant]] = (
         "sv2m",
         "vm_prepared",
         (
-            t.drop_parts("envelope", *_SESSION),
-            t.drop_parts("context", *_SESSION),
-            t.drop_parts("binding", *_SESSION, "envelope_digest"),
-            t.drop_parts("transfer", *_SESSION),
-            t.drop_parts("prepared", *_SESSION, "envelope_digest", "transfer_digest"),
-            t.drop_parts("release", *_SESSION, "envelope_digest", "transfer_digest", "prepared_digest"),
-            t.drop_parts("receipt", *_SESSION, "envelope_digest", "transfer_digest", "release_digest"),
-            t.drop_parts("closure", *_SESSION, "receipt_digest"),
+            t.drop_parts("envelope", *SESSION),
+            t.drop_parts("context", *SESSION),
+            t.drop_parts("binding", *SESSION, "envelope_digest"),
+            t.drop_parts("transfer", *SESSION),
+            t.drop_parts("prepared", *SESSION, "envelope_digest", "transfer_digest"),
+            t.drop_parts("release", *SESSION, "envelope_digest", "transfer_digest", "prepared_digest"),
+            t.drop_parts("receipt", *SESSION, "envelope_digest", "transfer_digest", "release_digest"),
+            t.drop_parts("closure", *SESSION, "receipt_digest"),
         ),
     ),
     Variant(
@@ -146,7 +142,7 @@ VARIANTS: Final[Sequence[Variant]] = (
         "sv2m",
         "vm_origin",
         (
-            t.drop_parts("envelope", *_KEYS),
+            t.drop_parts("envelope", *KEYS),
             t.drop_parts("binding", "keys_digest"),
             t.replace(
                 "out(net, Envelope);",
