@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.guests import TimedOutError, until
 from lab.rest import ApiError
 from tests.cloud.world import FINAL, World
-from tests.faults import striking, verdict
+from tests.faults import striking, verdict, watchdog
 from tests.faults.inspection import Inspection
 from tests.faults.matrix import Case
 from tests.faults.passage import Passage
@@ -82,6 +82,8 @@ class Runner:
         finally:
             striking.mend(self._world.lab)
             passage.disarm()
+            # Nova places nothing on a host that has not reported, which would spoil this case's end, or the next case.
+            watchdog.watch(self._world, self._say)
         ends = [
             self._judge(case, one, going, first=one is passage) for one, going in zip(passages, travellers, strict=True)
         ]
@@ -140,6 +142,7 @@ class Runner:
         """After a failed case nothing is believed: new servers for the next."""
         with _told(self._say, "mending"):
             striking.mend(self._world.lab)
+            watchdog.watch(self._world, self._say)
         with _told(self._say, "tidying up"):
             self._stable.clear()
 
