@@ -29,11 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="only print the cases")
     parser.add_argument("--again", action="store_true", help="also those that have passed already")
     parser.add_argument("--minutes", type=float, help="begin no case after so many minutes")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table of all results into this document")
+    parser.add_argument("--missing", type=Path, metavar="FILE", help="only those that did not pass in FILE's table")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put all results into FILE's table, over its older")
     parser.add_argument("--keep", action="store_true", help="leave the clouds running")
     options = parser.parse_args(arguments)
     cases = matrix.draw()
     chosen = matrix.select(cases, options.patterns)
+    if options.missing:
+        shown = table.read(options.missing)
+        chosen = [case for case in chosen if case.name not in shown or shown[case.name].outcome != "passed"]
     if options.list:
         print(*(f"{case.name:44} {case.circumstances}" for case in chosen), sep="\n")
         return 0
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.keep:
             stop(lab)
     if options.write:
-        table.write(options.write, table.markdown(cases, results.read()))
+        table.write(options.write, table.markdown(cases, {**table.read(options.write), **results.read()}))
     return 1 if failed else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.faults.matrix import Case
 
 BEGIN, END = "<!-- begin of the table -->", "<!-- end of the table -->"
+_COLUMNS = 6
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ def markdown(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> str:
         told = one.told.replace("|", "/").replace("\n", " ")[:300]
         lines.append(f"| {one.case} | {one.circumstances} | {one.outcome} | {one.where} | {told} | {one.seconds:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def read(document: Path) -> dict[str, Outcome]:
+    """The outcomes in a document's table, by the case's name: what an earlier run put there, on whatever machine."""
+    _, _, rest = document.read_text().partition(BEGIN)
+    shown, _, _ = rest.partition(END)
+    found: dict[str, Outcome] = {}
+    for line in shown.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) == _COLUMNS and "@" in cells[0]:
+            case, circumstances, outcome, where, told, seconds = cells
+            found[case] = Outcome(case, circumstances, outcome, told, where, float(seconds))
+    return found
 
 
 def write(document: Path, table: str) -> None:

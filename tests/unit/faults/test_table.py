@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.matrix import draw
-from tests.faults.table import BEGIN, END, Outcome, Results, markdown, write
+from tests.faults.table import BEGIN, END, Outcome, Results, markdown, read, write
 
 CASES = draw()
 
@@ -37,3 +37,13 @@ def test_a_table_is_put_between_the_marks_of_a_page(tmp_path: Path) -> None:
     write(page, "new")
     write(page, "newer")
     assert page.read_text() == f"before\n{BEGIN}\n\nnewer\n{END}\nafter\n"
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"| no@case | a | b | c | d | 1 |\n{BEGIN}\n{END}\n")
+    two = {one.case: one for one in (outcome(0), outcome(1, "FAILED", "failed: host-error; completed"))}
+    write(page, markdown(CASES, two))
+    found = read(page)
+    assert found.keys() == two.keys()
+    assert markdown(CASES, found) == markdown(CASES, two)
