@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,16 +32,22 @@ class _Adapter(HTTPAdapter):
         return self.build_response(request, raw)
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 @contextmanager
 def answering(answer: Parsed) -> Iterator[None]:
-    """Every session gets this answer; nothing is sent."""
-    adapter = _Adapter(answer)
-    before = requests.Session.get_adapter
+    """Every session gets this answer; nothing is sent, so one TLS context, which takes long to make, does for all."""
+    adapter, tls = _Adapter(answer), _tls()
+    before = requests.Session.get_adapter, ssl.create_default_context
     requests.Session.get_adapter = lambda self, url: adapter  # type: ignore[method-assign, assignment, return-value]
+    ssl.create_default_context = lambda *_, **__: tls
     try:
         yield
     finally:
-        requests.Session.get_adapter = before  # type: ignore[method-assign]
+        requests.Session.get_adapter, ssl.create_default_context = before  # type: ignore[method-assign]
 
 
 def parse(data: bytes) -> Parsed:

@@ -17,11 +17,13 @@ HERE = Path(__file__).parents[2] / "vectors"
 KINDS = tuple(p.KINDS)
 
 
+@functools.cache
 def document(kind: str) -> bytes:
     """A signed message."""
     return (HERE / f"{kind.lower()}.xml").read_bytes()
 
 
+@functools.cache
 def documents() -> tuple[bytes, ...]:
     """All ten."""
     return tuple(document(kind) for kind in KINDS)
