@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
@@ -16,7 +18,8 @@ import sqlalchemy as sa
 from sv2m import errors
 from sv2m import protocol as p
 from sv2m.db import engine, messages, migrations, peers
-from sv2m.engine import conductor, work
+from sv2m.engine import conductor
+from sv2m.engine.work import Work
 from sv2m.mam.keyring import Keyring
 from sv2m.mam.server import Endpoint
 from tests.fuzz import trees
@@ -65,19 +68,6 @@ class _Workers:
         return done
 
 
-_real_decode = p.decode
-
-
-@functools.cache
-def _kept(document: bytes) -> p.Message:
-    return _real_decode(document)
-
-
-def _decode(document: bytes) -> p.Message:
-    """What the database holds of the messages before is the same for each input, and is read once."""
-    return _kept(document) if document in vectors.documents() else _real_decode(document)
-
-
 class _Noon(datetime):
     @classmethod
     def now(cls, tz: Any = None) -> datetime:
@@ -104,6 +94,7 @@ class _World:
         )
         self.conductor = conductor.Conductor(self._services, _Workers())  # type: ignore[arg-type]
         self._databases = {kind: self._begin(kind) for kind in _DUE}
+        self._read = {kind: self._reading(kind) for kind in _DUE if _DUE[kind]}
 
     def _begin(self, kind: str) -> sa.Engine:
         made = databases.start()
@@ -139,13 +130,35 @@ class _World:
                 direction = messages.SENT if mine else messages.RECEIVED
                 messages.record(session, MIGRATION, received.kind, direction, received.document, received.digest)
 
+    def _reading(self, kind: str) -> Work:
+        """The migration, as the engine reads it when this message is due."""
+        engine.use(self._databases[kind])
+        return Work(self._services, MIGRATION, _Workers.stopping)
+
+    def _begun(self, kind: str) -> Callable[..., Work]:
+        """Makes the engine's Work; what it reads from the database is the same for each input, and is read once."""
+
+        def begin(services: conductor.Services, migration_id: str, stopping: threading.Event) -> Work:
+            if migration_id != MIGRATION or kind not in self._read:
+                return Work(services, migration_id, stopping)
+            begun = copy.copy(self._read[kind])
+            begun.documents = dict(begun.documents)
+            side = _before(str(_DUE[kind]))
+            begun.machine = p.Migration.restore("destination", side.machine.me, begun.row.phase, side.transcript)
+            return begun
+
+        return begin
+
     def give(self, data: bytes, kind: str) -> None:
         """Give the engine a document; whatever it took is taken back."""
         made = self._databases[kind]
         engine.use(made)
         before = databases.rows(made, "messages")
         try:
-            with mock.patch.object(conductor, "datetime", _Noon), mock.patch.object(work.protocol, "decode", _decode):
+            with (
+                mock.patch.object(conductor, "datetime", _Noon),
+                mock.patch.object(conductor, "Work", self._begun(kind)),
+            ):
                 answer = self.conductor.receive({}, base64.b64encode(data).decode())
         except (errors.PeerError, errors.PolicyError, errors.NotFound):
             promise(databases.rows(made, "messages") == before, "a refused document was kept")

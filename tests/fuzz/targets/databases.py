@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import sqlalchemy as sa
 from oslo_config import cfg
 
@@ -23,15 +26,13 @@ def start() -> sa.Engine:
 
 def rows(made: sa.Engine, table: str) -> int:
     """How many rows a table has; asked of SQLite itself, for each input does."""
-    connection = made.raw_connection()
-    try:
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT COUNT(*) FROM {Base.metadata.tables[table].name}")
-        found: int = cursor.fetchone()[0]
-        cursor.close()
-    finally:
-        connection.close()
+    found: int = _cursor(made).execute(f"SELECT COUNT(*) FROM {Base.metadata.tables[table].name}").fetchone()[0]
     return found
+
+
+@functools.cache
+def _cursor(made: sa.Engine) -> Any:
+    return made.raw_connection().cursor()
 
 
 def clear(*tables: str) -> None:
