@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("patterns", nargs="*", help="shell patterns of cases, as 'kill-qemu@source:*'; default: all")
     parser.add_argument("--dir", default="/var/tmp/sv2m-faults", help="the lab's directory, and where results are kept")
     parser.add_argument("--list", action="store_true", help="only print the cases")
+    parser.add_argument("--company", action="store_true", help="the same again, each while a second migration runs")
     parser.add_argument("--again", action="store_true", help="also those that have passed already")
     parser.add_argument("--minutes", type=float, help="begin no case after so many minutes")
     parser.add_argument("--missing", type=Path, metavar="FILE", help="only those that did not pass in FILE's table")
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the clouds running")
     options = parser.parse_args(arguments)
     cases = matrix.draw()
+    if options.company:
+        cases = matrix.accompanied(cases)
     chosen = matrix.select(cases, options.patterns)
     if options.missing:
         shown = table.read(options.missing)
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.keep:
             stop(lab)
     if options.write:
-        table.write(options.write, table.markdown(cases, {**table.read(options.write), **results.read()}))
+        table.write(options.write, table.markdown(matrix.draw(), {**table.read(options.write), **results.read()}))
     return 1 if failed else 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab import namespace
 from lab.session import CloudSession, LabSession
 
-SIZE = "6g"
+SIZE = "3g"
 
 
 def share(session: CloudSession) -> Path:

@@ -23,6 +23,8 @@ OPTIONS = {
         "downtime_timeout": "60",
         "offer_lifetime": "180",
     },
+    # Each signature asks Barbican for the key.
+    "mam": {"key_lifetime": "0"},
     "agent": {"retry_seconds": "20"},
     # An answer may take the engine twenty seconds; a volume is made in less than a minute.
     "gateway": {"peer_timeout": "25", "peer_patience": "60"},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sv2m.engine import flow
 from sv2m.protocol import states
@@ -25,8 +25,16 @@ KILLED = ("sv2m-api", "sv2m-gateway", "sv2m-engine", "sv2m-agent", "libvirtd", "
 BETWEEN = ("cut-5s", "cut-for-good", "kill-both-engines")
 #: Killed once more, in phases with a step, at a chance moment amid its calls, where no write can be held.
 AMID = ("sv2m-engine", "sv2m-agent", "libvirtd")
-#: The services that the modules of a step ask, by the word with which the flow's table names who is asked.
-SERVICES = {"KM": "barbican", "Nova": "nova-api", "LMM": "placement", "Cinder": "cinder-api", "Neutron": "neutron"}
+#: The services that the modules of a step ask, by the word with which the flow's table names who is asked. MAM's is the
+#: signing key; the runner lets it forget that at once, so that each signature asks.
+SERVICES = {
+    "KM": "barbican",
+    "MAM": "barbican",
+    "Nova": "nova-api",
+    "LMM": "placement",
+    "Cinder": "cinder-api",
+    "Neutron": "neutron",
+}
 #: What a service does instead of answering.
 OUT_OF_ORDER = ("500", "silent")
 DISK_FULL = "disk-full"
@@ -56,6 +64,10 @@ UNWRITTEN = frozenset({("destination", "none")})
 ENTERED, DURING, LEAVING, WITHIN = "entered", "during", "leaving", "amid"
 
 
+#: Behind the name of a case that is run once more while a second migration runs.
+ACCOMPANIED = "+"
+
+
 class UnreachablePhaseError(Exception):
     """Nothing says how a migration is led into this phase; DETOURS needs a line."""
 
@@ -78,10 +90,16 @@ class Case:
     disk: str
     company: bool
     route: str
+    #: The same case once more, with a second migration where it has none by itself.
+    again: bool = False
 
     @property
     def name(self) -> str:
         """Unique, without blanks: for selecting, and for the table."""
+        return self._what + (ACCOMPANIED if self.again else "")
+
+    @property
+    def _what(self) -> str:
         return f"{self.fault}@{self.role}:{self.phase}"
 
     @property
@@ -89,7 +107,7 @@ class Case:
         """Seconds from a step's beginning to the fault, the same in each run."""
         if self.moment != WITHIN:
             return 0.0
-        return zlib.crc32(f"delay of {self.name}".encode()) % 16 / 16 * _LASTS.get((self.role, self.phase), 3.0)
+        return zlib.crc32(f"delay of {self._what}".encode()) % 16 / 16 * _LASTS.get((self.role, self.phase), 3.0)
 
     @property
     def circumstances(self) -> str:
@@ -111,6 +129,11 @@ def draw(tables: Tables = states.TABLES, final: Mapping[str, Sequence[str]] = st
     ]
     # A case keeps its place and its circumstances whatever else is drawn, so that tables of two runs compare.
     return sorted(cases, key=lambda case: zlib.crc32(case.name.encode()))
+
+
+def accompanied(cases: Sequence[Case]) -> list[Case]:
+    """The same again while two migrations run: those cases in which only one does."""
+    return [replace(case, company=True, again=True) for case in cases if not case.company]
 
 
 def select(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
@@ -151,11 +174,10 @@ def _faults(tables: Tables, role: str, phase: str, asks: Asked | None = None) ->
     words = (asks or _asks)(role, phase)
     if words:
         yield from (f"kill-{program}-{WITHIN}" for program in AMID)
-    if role == "destination" and "Failed" in tables[role][phase]:
+    if role == "destination":
         yield DISK_FULL
-    for word, service in SERVICES.items():
-        if word in words:
-            yield from (f"{service}-{how}" for how in OUT_OF_ORDER)
+    for service in dict.fromkeys(service for word, service in SERVICES.items() if word in words):
+        yield from (f"{service}-{how}" for how in OUT_OF_ORDER)
 
 
 def _asks(role: str, phase: str) -> tuple[str, ...]:

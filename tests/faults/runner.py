@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.guests import TimedOutError, until
 from lab.rest import ApiError
 from tests.cloud.world import FINAL, World
-from tests.faults import striking, verdict, watchdog
+from tests.faults import matrix, striking, verdict, watchdog
 from tests.faults.inspection import Inspection
 from tests.faults.matrix import Case
 from tests.faults.passage import Passage
@@ -21,6 +21,8 @@ from tests.faults.table import Outcome
 from tests.faults.travellers import Stable, Traveller
 
 SECOND = "second"
+#: Seconds that a disk stays full at most: longer than a migration takes.
+FULL = 60.0
 
 
 class Runner:
@@ -31,6 +33,7 @@ class Runner:
         self._say = say
         self._striker = striking.Striker(world)
         self._stable = Stable(world)
+        self._hung: list[str] = []
         self._inspection = Inspection(world, self._stable)
         self._directory = Path(tempfile.mkdtemp(prefix="consoles-", dir=world.lab.lab.directory))
 
@@ -46,7 +49,7 @@ class Runner:
             self._start_over()
             return Outcome(case.name, case.circumstances, "FAILED", said, "?", time.monotonic() - began)
         where = ", ".join(f"{end.where.session.cloud.name}{' (stopped)' if end.stopped else ''}" for end in ends)
-        told = "; ".join(end.told for end in ends)
+        told = "; ".join([*(end.told for end in ends), *(f"({side}'s nova-compute hung)" for side in self._hung)])
         return Outcome(case.name, case.circumstances, "passed", told, where, time.monotonic() - began)
 
     def close(self) -> None:
@@ -83,7 +86,7 @@ class Runner:
             striking.mend(self._world.lab)
             passage.disarm()
             # Nova places nothing on a host that has not reported, which would spoil this case's end, or the next case.
-            watchdog.watch(self._world, self._say)
+            self._hung = watchdog.watch(self._world, self._say)
         ends = [
             self._judge(case, one, going, first=one is passage) for one, going in zip(passages, travellers, strict=True)
         ]
@@ -98,22 +101,22 @@ class Runner:
         self._striker.strike(case.fault, passage.side, server)
 
     def _let_it_last(self, case: Case, passages: list[Passage]) -> None:
-        if case.fault != "cut-for-good":
+        if case.fault == "cut-for-good":
+            for passage in passages:
+                self._alone(case, passage)
+        elif case.fault == matrix.DISK_FULL:
+            # Until it has mattered, or has shown that it does not.
+            with contextlib.suppress(TimedOutError):
+                until(lambda: _ended(passages[0]), "the full disk has mattered", FULL, 0.5)
+        else:
             striking.hold_still(self._striker.lasts(case.fault))
-            return
-        for passage in passages:
-            self._alone(case, passage)
 
     def _alone(self, case: Case, passage: Passage) -> None:
         """A for itself: before the commit it gives up in bounded time; after it, it waits for B's word."""
 
-        def over() -> str | None:
-            shown = passage.source.migration(passage.migration)
-            return shown["status"] if shown["status"] in FINAL else None
-
         waits = "source" not in verdict.allowed(case.role, case.phase, case.fault)
         try:
-            status = until(over, "A gives up", 10 if waits else 150, 0.5)
+            status = until(lambda: _ended(passage), "A gives up", 10 if waits else 150, 0.5)
         except TimedOutError:
             shown = passage.source.migration(passage.migration)
             if shown["phase"] not in ("released", "receipted", "closing"):
@@ -134,6 +137,7 @@ class Runner:
         # What struck the first migration's QEMU, or its phase, says nothing of the second.
         if first:
             verdict.placed(case, end, passage.source)
+            verdict.mattered(case, end)
         lost = first and case.fault == "kill-qemu" and end.where is passage.side
         verdict.whole(end, traveller, memory_lost=lost)
         return end
@@ -145,6 +149,12 @@ class Runner:
             watchdog.watch(self._world, self._say)
         with _told(self._say, "tidying up"):
             self._stable.clear()
+
+
+def _ended(passage: Passage) -> str | None:
+    """A's final status of it."""
+    status: str = passage.source.migration(passage.migration)["status"]
+    return status if status in FINAL else None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from lab.guests import Count, TimedOutError, until
 from lab.rest import ApiError
 from sv2m.protocol import states
 from tests.cloud.world import FINAL, Side, World
-from tests.faults.matrix import Case, reachable
+from tests.faults.matrix import DISK_FULL, GIVING_UP, LEAVING, Case, reachable
 from tests.faults.passage import Passage
 from tests.faults.travellers import Traveller, counts, earlier
 
@@ -206,3 +206,15 @@ def placed(case: Case, end: End, source: Side) -> None:
     place = "source" if end.where is source else "destination"
     if place not in allowed(case.role, case.phase, case.fault):
         raise Wrong(f"after {case.phase} of {case.role} it must not be at the {place}")
+
+
+def mattered(case: Case, end: End) -> None:
+    """Check that a disk which was full when B still had to write to it made the migration fail, and not stop half-way.
+
+    Raises:
+        Wrong: a copy that cannot be whole was taken for one
+    """
+    table = states.TABLES["destination"]
+    ahead = case.role == "destination" and "receiving" in reachable(table, case.phase, GIVING_UP)
+    if case.fault == DISK_FULL and ahead and case.moment != LEAVING and end.at_a["status"] == "completed":
+        raise Wrong("it completed, though B's disk was full before the data came")

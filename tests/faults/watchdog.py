@@ -19,13 +19,17 @@ from tests.cloud.world import Side, World
 SILENCE = 60.0
 
 
-def watch(world: World, say: Callable[[str], None]) -> None:
+def watch(world: World, say: Callable[[str], None]) -> list[str]:
     """Return once nova-compute has reported on both sides since this was called; one that hangs is started again.
+
+    Returns:
+        the sides, by name, on which it hung
 
     Raises:
         lab.guests.TimedOutError: it does not report after a new start either
     """
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    hung = []
     for side in (world.a, world.b):
         try:
             _reports(side, now)
@@ -34,6 +38,8 @@ def watch(world: World, say: Callable[[str], None]) -> None:
             side.kill("nova-compute")
             side.start("nova-compute")
             _reports(side, now)
+            hung.append(side.name)
+    return hung
 
 
 def _reports(side: Side, since: datetime) -> None:

@@ -73,5 +73,12 @@ def test_cases_are_chosen_by_patterns() -> None:
     assert len(chosen) == len(set(chosen))
 
 
+def test_the_same_again_with_two_migrations_makes_each_case_one_of_two() -> None:
+    again = matrix.accompanied(draw())
+    assert all(case.company for case in again)
+    assert {case.name for case in again} == {f"{case.name}+" for case in draw() if not case.company}
+    assert {case.delay for case in again} == {case.delay for case in draw() if not case.company}
+
+
 def test_the_fast_part_is_part_of_the_whole() -> None:
     assert len(select(draw(), matrix.FAST)) == len(matrix.FAST)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 
 from lab.guests import Count
+from tests.faults.matrix import draw, select
 from tests.faults.travellers import counts, earlier
-from tests.faults.verdict import Wrong, allowed, gapless
+from tests.faults.verdict import End, Wrong, allowed, gapless, mattered
 
 BOOT, OTHER = "0b9c3d1e-5f0a-4a55-8a53-2d5e3c8e7f10", "7c9c3d1e-5f0a-4a55-8a53-2d5e3c8e7f10"
 
@@ -58,3 +59,11 @@ def test_another_boot_does_not_count() -> None:
 def test_what_the_guest_found_on_its_disk() -> None:
     assert earlier(f"sv2m-guest earlier boot={BOOT} count=41\nsv2m-guest boot={OTHER} count=1 disk=1 \n") == (BOOT, 41)
     assert earlier("nothing") is None
+
+
+def test_a_disk_that_was_full_before_the_data_came_cannot_have_taken_it() -> None:
+    (early, late) = select(draw(), ["disk-full@destination:challenged", "disk-full@destination:prepared"])
+    completed = End({"status": "completed"}, None, where=None, server="")  # type: ignore[arg-type]
+    mattered(late, completed)
+    with pytest.raises(Wrong):
+        mattered(early, completed)
