@@ -49,6 +49,7 @@ class Host:
             self._transport.cleanup()
 
 
+@program.told
 def main() -> int:
     """Run the agent until told to stop."""
     conf = program.configure()

@@ -63,6 +63,7 @@ class Listener:
             self._thread.join()
 
 
+@program.told
 def main() -> int:
     """Run the API until told to stop."""
     conf = program.configure()

@@ -105,6 +105,7 @@ def _build(name: str) -> Build:
         raise errors.ConfigurationError(f"[engine] modules: {name} is none of {known}") from error
 
 
+@program.told
 def main() -> int:
     """Run the engine until told to stop."""
     conf = program.configure()

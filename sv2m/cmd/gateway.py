@@ -92,6 +92,7 @@ class Listener:
             self._transport.cleanup()
 
 
+@program.told
 def main() -> int:
     """Run the gateway until told to stop."""
     conf = program.configure()

@@ -18,7 +18,6 @@ from oslo_config import cfg
 from oslo_log import log
 
 from sv2m import conf as sv2m_conf
-from sv2m import errors
 from sv2m.api import evidence_commands
 from sv2m.cmd import program
 from sv2m.cmd.certificates import enrolment
@@ -50,6 +49,7 @@ def _add_parsers(subparsers: Any) -> None:
     evidence_commands.add_parsers(subparsers)
 
 
+@program.told
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command.
 
@@ -67,9 +67,6 @@ def main(argv: list[str] | None = None) -> int:
         program.require(conf, "database.connection")
         engine.start(conf)
         return int(conf.command.func(conf) or 0)
-    except errors.SV2MError as error:
-        print(f"sv2m-manage: {error} ({error.code}). {error.remedy}", file=sys.stderr)
-        return 1
     finally:
         # So that main may be called again in the same process.
         conf.reset()

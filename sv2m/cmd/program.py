@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol
 
 from oslo_config import cfg
 from oslo_log import log
@@ -18,6 +19,8 @@ from sv2m import conf as sv2m_conf
 from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.policies.enforcer import Enforcer
+
+P = ParamSpec("P")
 
 
 class Part(Protocol):
@@ -36,14 +39,40 @@ def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
     """Read the configuration files and the command line, and set up logging.
 
     :param argv: the arguments without the program's name; None takes those of the process.
+    :raises ConfigurationError: a file is missing or cannot be read, or a value of ours is not valid.
     """
     conf = sv2m_conf.register()
     database.register_opts(conf)
     log.register_options(conf)
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "amqp=WARN", "oslo_messaging=INFO"])
-    conf(sys.argv[1:] if argv is None else list(argv), project="sv2m")
-    log.setup(conf, "sv2m")
+    try:
+        conf(sys.argv[1:] if argv is None else list(argv), project="sv2m")
+        log.setup(conf, "sv2m")
+        _read_all(conf)
+    except cfg.Error as error:
+        raise errors.ConfigurationError(" ".join(str(error).split())) from error
     return conf
+
+
+def _read_all(conf: cfg.ConfigOpts) -> None:
+    """Look at every value once: oslo.config converts a value when it is read, and a worker may read it at night."""
+    for group, options in sv2m_conf.list_opts():
+        for option in options:
+            _ = conf[option.dest] if group == "DEFAULT" else conf[group][option.dest]
+
+
+def told(main: Callable[P, int]) -> Callable[P, int]:
+    """For a program's ``main``: what keeps it from running is one line that says what to do, and exit status 1."""
+
+    @functools.wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except errors.SV2MError as error:
+            print(f"{os.path.basename(sys.argv[0])}: {error} ({error.code}). {error.remedy}", file=sys.stderr)
+            return 1
+
+    return run
 
 
 def require(conf: cfg.ConfigOpts, *options: str) -> None:
@@ -125,13 +154,10 @@ def run(
     :param required: options without which it does not start, see :func:`require`.
     :param check: raises ConfigurationError when a part could not start.
     :returns: the exit status of the process.
+    :raises ConfigurationError: it cannot start.
     """
-    try:
-        require(conf, *required)
-        if check is not None:
-            check()
-        service.launch(conf, Program(parts), workers=1, restart_method="mutate").wait()
-    except errors.SV2MError as error:
-        print(f"{os.path.basename(sys.argv[0])}: {error} ({error.code}). {error.remedy}", file=sys.stderr)
-        return 1
+    require(conf, *required)
+    if check is not None:
+        check()
+    service.launch(conf, Program(parts), workers=1, restart_method="mutate").wait()
     return 0

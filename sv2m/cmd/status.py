@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from oslo_config import cfg
+from oslo_db import exception as db_exc
 from oslo_upgradecheck import common_checks, upgradecheck
 
 from sv2m import conf as sv2m_conf
@@ -25,7 +26,11 @@ class Checks(upgradecheck.UpgradeCommands):
     def _check_schema(self) -> upgradecheck.Result:
         if not CONF.database.connection:
             return upgradecheck.Result(upgradecheck.Code.FAILURE, NO_DATABASE)
-        version = sync.version(engine.current())
+        try:
+            version = sync.version(engine.current())
+        except db_exc.DBError as error:
+            said = f"The database does not answer: {getattr(error, 'inner_exception', None) or error}"
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, said)
         if version == sync.head():
             return upgradecheck.Result(upgradecheck.Code.SUCCESS)
         return upgradecheck.Result(
@@ -34,7 +39,7 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     def _check_certificate(self) -> upgradecheck.Result:
-        if not CONF.database.connection or sync.version(engine.current()) is None:
+        if not _has_schema():
             return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
         with engine.session() as session:
             active = certificates.active(session)
@@ -48,7 +53,7 @@ class Checks(upgradecheck.UpgradeCommands):
         return upgradecheck.Result(upgradecheck.Code.SUCCESS)
 
     def _check_running(self) -> upgradecheck.Result:
-        if not CONF.database.connection or sync.version(engine.current()) is None:
+        if not _has_schema():
             return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
         with engine.session() as session:
             running = len(migrations.list_unfinished(session))
@@ -76,6 +81,16 @@ class Checks(upgradecheck.UpgradeCommands):
         if CONF.database.connection:
             engine.start(CONF)
         return super().check()
+
+
+def _has_schema() -> bool:
+    if not CONF.database.connection:
+        return False
+    try:
+        return sync.version(engine.current()) is not None
+    except db_exc.DBError:
+        # The check of the schema says so.
+        return False
 
 
 def main() -> int:

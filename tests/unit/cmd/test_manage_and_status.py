@@ -72,6 +72,30 @@ def test_a_program_that_lacks_an_option_ends_and_says_which(tool: Tool, tmp_path
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("program", ["engine", "api", "gateway", "agent", "manage"])
+def test_a_configuration_file_that_is_not_there_is_named(tool: Tool, tmp_path: Path, program: str) -> None:
+    result = tool(program, *(["db", "version"] if program == "manage" else []), conf=tmp_path / "nothing.conf")
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert str(tmp_path / "nothing.conf") in result.stderr
+
+
+def test_a_value_that_is_none_is_found_at_the_start(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "wrong.conf").write_text("[engine]\nheartbeat = soon\n")
+    result = tool("engine", conf=tmp_path / "wrong.conf")
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert "heartbeat" in result.stderr
+
+
+def test_the_upgrade_check_of_a_database_that_is_away_says_so(tool: Tool, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "away.conf").write_text(f"[database]\nmax_retries = 0\nconnection = mysql+pymysql://u:p@127.0.0.1:{port}/x\n")
+    result = tool("status", "upgrade", "check", conf=tmp_path / "away.conf")
+    assert result.returncode == 2
+    assert "The database does not answer" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_a_gateway_without_its_certificate_ends_and_does_not_try_for_ever(tool: Tool, tmp_path: Path) -> None:
     configuration = tmp_path / "gateway.conf"
     missing = tmp_path / "missing.pem"
