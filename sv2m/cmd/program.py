@@ -17,6 +17,7 @@ from oslo_service import service
 
 from sv2m import conf as sv2m_conf
 from sv2m import errors
+from sv2m.cmd import core_files
 from sv2m.db import engine as database
 from sv2m.policies.enforcer import Enforcer
 
@@ -38,9 +39,12 @@ class Part(Protocol):
 def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
     """Read the configuration files and the command line, and set up logging.
 
+    From then on there is no core file of this process: what it reads here is the first of its secrets.
+
     :param argv: the arguments without the program's name; None takes those of the process.
     :raises ConfigurationError: a file is missing or cannot be read, or a value of ours is not valid.
     """
+    core_files.forbid()
     conf = sv2m_conf.register()
     database.register_opts(conf)
     log.register_options(conf)

@@ -11,6 +11,7 @@ from oslo_db import exception as db_exc
 from oslo_upgradecheck import common_checks, upgradecheck
 
 from sv2m import conf as sv2m_conf
+from sv2m.cmd import core_files
 from sv2m.db import certificates, engine, migrations, sync
 
 #: A certificate that ends sooner is worth a warning.
@@ -98,6 +99,7 @@ def main() -> int:
 
     :returns: 0 ready, 1 with warnings, 2 not ready, 255 for an unforeseen error.
     """
+    core_files.forbid()
     sv2m_conf.register(CONF)
     return int(upgradecheck.main(CONF, project="sv2m", upgrade_command=Checks()))
 
