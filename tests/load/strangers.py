@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 #: Seconds that a stranger holds a connection, unless it is ended before.
 _HOLD = 3.0
@@ -108,7 +109,7 @@ TO_A_DATA_ENDPOINT: Sequence[Visit] = (silence, silence, noise, plain, half_hand
 class Strangers:
     """So many of them, until :meth:`stop`; each comes again as soon as it was sent away.
 
-    :param visits: the most that all of them make together.
+    :param visits: the most that all of them try together.
     :param network: the network from which they come, entered by each thread.
     """
 
@@ -127,12 +128,28 @@ class Strangers:
         self._manners = manners
         self._over = threading.Event()
         self._left = itertools.count(visits, -1)
-        self.visits = 0
+        #: Of each stranger, how often his connection came about: written by his own thread only.
+        self._came = [0] * count
+        self._then = [0] * count
         self._threads = [threading.Thread(target=self._knock, args=(number,)) for number in range(count)]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    @property
+    def visits(self) -> int:
+        """Connections that came about, to a listener that is there."""
+        return sum(self._came)
+
+    @property
+    def visitors(self) -> int:
+        """Strangers who have been connected, since :meth:`start` or the last :meth:`count_anew`."""
+        return sum(now > then for now, then in zip(self._came, self._then, strict=True))
+
+    def count_anew(self) -> None:
+        """From now on :attr:`visitors` are those who come from now on."""
+        self._then = list(self._came)
 
     def stop(self) -> None:
         self._over.set()
@@ -143,8 +160,8 @@ class Strangers:
         rng = random.Random(number)
         with self._network():
             while not self._over.is_set() and next(self._left) > 0:
-                self.visits += 1
                 with contextlib.suppress(OSError), socket.create_connection(self._endpoint, 5) as sock:
+                    self._came[number] += 1
                     sock.settimeout(5)
                     rng.choice(self._manners)(sock, self._over)
                 self._over.wait(0.05)
@@ -154,6 +171,17 @@ def resident(pid: int) -> int:
     """Bytes of memory that a process has."""
     with open(f"/proc/{pid}/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_resident(pid: int) -> int:
+    """The most that it had since :func:`forget_most`, as the kernel has kept count of it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def forget_most(pid: int) -> None:
+    """Begin anew with :func:`most_resident`."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def descriptors(pid: int) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from sv2m.gateway.client import PeerClient
 from tests.fuzz.targets import vectors
-from tests.load.strangers import TO_A_GATEWAY, Strangers, descriptors, resident, threads
+from tests.load.strangers import TO_A_GATEWAY, Strangers, descriptors, forget_most, most_resident, resident, threads
 from tests.unit.gateway.tls import Authority
 from tests.unit.transfer.channel import until
 
@@ -66,25 +65,19 @@ def test_honest_messages_are_answered_while_200_strangers_knock(gateway: Gateway
         gateway.send(vectors.document("Offer"))
         gateway.send(LONG)
     before = {measure: measure(gateway.pid) for measure in (resident, descriptors, threads)}
-    most, over = before[resident], threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not over.wait(0.1):
-            most = max(most, resident(gateway.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    forget_most(gateway.pid)
     strangers = Strangers(gateway.port, TO_A_GATEWAY)
     strangers.start()
     try:
         until("the strangers are there", lambda: strangers.visits >= 400, 120)
+        strangers.count_anew()
         for number in range(MESSAGES):
             gateway.send(LONG if number % 3 == 0 else vectors.document("Envelope"))
+        # All of them: none was kept out for good while the honest were answered.
+        until("each of them comes again", lambda: strangers.visitors == 200, 120)
     finally:
         strangers.stop()
-        over.set()
-        watcher.join()
+    most = most_resident(gateway.pid)
     assert most < before[resident] + 300 * MIB
     until("every connection is closed", lambda: descriptors(gateway.pid) <= before[descriptors] + 2, 60)
     assert threads(gateway.pid) <= before[threads] + 4
