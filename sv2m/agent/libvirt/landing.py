@@ -28,6 +28,10 @@ from sv2m.errors import Conflict, HypervisorError, NotFound, ServiceUnavailable
 
 LOG = log.getLogger(__name__)
 
+#: Seconds that a restore has to end by itself when its stream has ended.
+_ENDS_BY_ITSELF = 30.0
+#: How libvirt shows a domain whose QEMU it is still starting, or restoring.
+_STARTING = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]
 #: Code of the error that says so for good.
 GONE = "restored-guest-gone"
 ET.register_namespace("nova", "http://openstack.org/xmlns/libvirt/nova/1.1")
@@ -185,11 +189,20 @@ class LibvirtLanding:
             secrets.remove(handle, secret_uuid)
 
     def _destroy(self) -> None:
-        """End the domain, also one whose restore is under way: QEMU would wait for its stream for ever."""
+        """End the domain, also one whose restore is under way.
+
+        Its stream was closed, so that QEMU finds an end, and the restore comes to its own, good or bad. That is waited
+        for: libvirt (9.0 at least) crashes, with everything it does for other servers, when a domain is destroyed while
+        it is being restored. Only a restore that does not end is ended this way.
+        """
+        patience = time.monotonic() + min(_ENDS_BY_ITSELF, self._timeout)
         deadline = time.monotonic() + self._timeout
         while True:
             try:
                 domain = self._domain
+                if time.monotonic() < patience and self._restores(domain):
+                    time.sleep(0.1)
+                    continue
                 if domain.isActive():
                     domain.destroy()
             except NotFound:
@@ -207,6 +220,11 @@ class LibvirtLanding:
                 self._restore = None  # one more look: it may have started the domain at the very end
             elif time.monotonic() > deadline:
                 raise HypervisorError("libvirt does not give up the restore")
+
+    def _restores(self, domain: Any) -> bool:
+        """Whether a restore is under way, this process's or that of an agent that was killed."""
+        ours = self._restore is not None and self._restore.is_alive()
+        return ours or (bool(domain.isActive()) and domain.state() == _STARTING)
 
     def _run_restore(self) -> None:
         try:
