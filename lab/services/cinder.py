@@ -33,7 +33,8 @@ def configure(cloud: Cloud) -> None:
     rootwrap = sample("cinder", "rootwrap.conf", cloud)
     own = cloud.directory / "cinder"
     for name in ("conversion", "mnt", "share"):
-        (own / name).mkdir(parents=True, exist_ok=True)
+        # As an operator should have them: its volumes are files that everybody may write.
+        (own / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     helper = {"helper_command": f"{VENV}/bin/privsep-helper --config-file {_config(cloud)}"}
     write_ini(
         _config(cloud),

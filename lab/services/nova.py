@@ -74,7 +74,8 @@ def configure(cloud: Cloud) -> None:
     paste = sample("nova", "api-paste.ini", cloud)
     _add_hook(paste, cloud)
     for name in ("instances", "mnt"):
-        (cloud.directory / "nova" / name).mkdir(parents=True, exist_ok=True)
+        # As an operator should have them: Nova makes disks that everybody may read.
+        (cloud.directory / "nova" / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     sections = {**_sections(cloud, paste), **barbican_sections(cloud)}
     write_ini(_config(cloud), sections)
     databases = ("api_database", "database")

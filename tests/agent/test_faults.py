@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +151,78 @@ def test_a_cut_memory_stream_undoes_b(world: World, monkeypatch: pytest.MonkeyPa
     with pytest.raises(errors.HypervisorError, match="restore"):
         move.complete()
     assert move.error(world.b)["code"] == "hypervisor-error"
+    world.a.call("abort", migration_id=move.id)
+    clean(world, move, placeholder)
+
+
+class Foreign:
+    """A memory stream of a source that is no honest one: so much of QEMU's own, then something else.
+
+    What is left of QEMU's is read and thrown away, so that A's guest ends its part as ever.
+    """
+
+    def __init__(self, stream: MemoryPipe, honest: int, other: bytes) -> None:
+        self._stream, self._honest, self._other = stream, honest, memoryview(other)
+
+    def read_into(self, buffer: memoryview) -> int:
+        if self._honest:
+            count = self._stream.read_into(buffer[: self._honest])
+            self._honest -= count
+            return count
+        count = min(len(buffer), len(self._other))
+        buffer[:count] = self._other[:count]
+        self._other = self._other[count:]
+        while not count and self._stream.read_into(buffer):
+            continue
+        return count
+
+    def finish(self) -> None:
+        self._stream.finish()
+
+
+def sends(monkeypatch: pytest.MonkeyPatch, honest: int, other: bytes) -> None:
+    """A seals and signs this, as if it were its guest's memory."""
+    whole = LibvirtSource.memory
+    monkeypatch.setattr(LibvirtSource, "memory", lambda source: Foreign(whole(source), honest, other))
+
+
+@pytest.mark.parametrize(
+    ("honest", "other"),
+    [
+        pytest.param(0, os.urandom(12 << 20), id="noise"),
+        # QEMU_VM_FILE_MAGIC and the version that it takes, then sections of no type.
+        pytest.param(0, b"QEVM\0\0\0\3" + b"\xee" * (12 << 20), id="begins-as-qemus"),
+        pytest.param(8 << 20, os.urandom(12 << 20), id="goes-on-as-noise"),
+    ],
+)
+def test_a_memory_stream_that_is_not_qemus_undoes_b(
+    world: World, monkeypatch: pytest.MonkeyPatch, honest: int, other: bytes
+) -> None:
+    """Every segment verifies; it is B's QEMU that finds out, while they come, and B gives up."""
+    sends(monkeypatch, honest, other)
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    to_ready(move, placeholder)
+    world.server.domain.suspend()
+    world.a.call("stop_and_finish", migration_id=move.id)
+    assert "restore" in move.error(world.b)["message"]
+    assert move.error(world.a)["code"] == "given-up-by-peer"
+    clean(world, move, placeholder)
+    with pytest.raises(errors.HypervisorError, match="undone"):
+        world.b.call("check_restored", migration_id=move.id, server_id=placeholder.id)
+
+
+def test_a_memory_stream_that_is_none_undoes_b_when_it_is_complete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So short that all of it is on its way before QEMU looks: there is no Prepared for it."""
+    sends(monkeypatch, 0, b"QEVM")
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    to_sealed(move, placeholder)
+    with pytest.raises(errors.HypervisorError, match="restore"):
+        move.complete()
+    move.until(world.b, "failed")
     world.a.call("abort", migration_id=move.id)
     clean(world, move, placeholder)
 

@@ -3,30 +3,46 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
 
 from lab import evidence, namespace
 from lab.cloud import PORTS
+from lab.guests import until
 from lab.rest import ApiError, Client
 from lab.services import sv2m
 from tests.canary.capture import Capture
 from tests.canary.search import Place, Search, files, networked
 from tests.canary.watch import Watch
+from tests.cloud.payload import key_of_volume, payload, read_as
 from tests.cloud.world import Side, World
+from tests.faults.hold import Hold, arm
+from tests.faults.matrix import LEAVING
 
 _SERVICES = ("sv2m-engine", "sv2m-agent", "sv2m-gateway", "sv2m-api")
 #: libvirt's own store of what Nova gave it: where a compute host's keys are, with or without SV2M.
 _LIBVIRTS_OWN = ("/libvirt/etc/secrets/", "/libvirt/run/secrets/")
-#: Images of disks, which are encrypted under the key or are not searched in a lifetime.
-_DISKS = ("/instances/", "/glance/", "/cinder/", "/mnt/", "/volumes/")
+#: What is by its nature a guest's: its local disk and the image below it, plain, and its volume, encrypted under the
+#: key. Each is named as Nova and Cinder name it; whatever else lies beside it is searched.
+_DISKS = re.compile(
+    r"/(instances/[0-9a-f-]{36}/disk|instances/_base/[0-9a-f]{40}|(mnt/[0-9a-f]{32}|share)/volume-[0-9a-f-]{36})$"
+)
+#: Bytes of the largest file that is searched; everything else that a cloud writes is smaller.
+_LARGEST = 256 << 20
 
 
 @pytest.fixture
@@ -51,17 +67,6 @@ def _restart(side: Side) -> None:
         side.start(service)
 
 
-def _payload(side: Side, client: Client, ref: str) -> bytes:
-    """A secret's bytes, as whoever may read them reads them."""
-    url = side.session.cloud.url("barbican", "/v1/secrets/" + ref.rpartition("/")[2] + "/payload")
-    for accepted in ("application/octet-stream", "text/plain"):
-        request = urllib.request.Request(url, headers={"X-Auth-Token": client._token, "Accept": accepted})
-        with contextlib.suppress(urllib.error.HTTPError), client._opener.open(request, timeout=60) as answer:
-            content: bytes = answer.read()
-            return content
-    raise AssertionError(f"{ref} cannot be read")
-
-
 def _keys(side: Side, migration: str) -> dict[str, bytes]:
     """What SV2M keeps in its own project's Barbican just now: this migration's keys, and those that sign."""
     found = {}
@@ -71,19 +76,14 @@ def _keys(side: Side, migration: str) -> dict[str, bytes]:
             name = secret["name"] or ""
             if f"sv2m-{migration}-" in name or "evidence key" in name:
                 # It may be deleted at this very moment.
-                with contextlib.suppress(ApiError, AssertionError):
-                    found[f"{name} at {side.name}"] = _payload(side, service, secret["secret_ref"])
+                with contextlib.suppress(ApiError):
+                    found[f"{name} at {side.name}"] = payload(side, service, secret["secret_ref"])
     return found
 
 
 def _eik(side: Side, server: str) -> bytes:
     """The key of a server's volume, as its owner reads it."""
-    (attached,) = side.admin.call("GET", "nova-api", f"/servers/{server}")["server"][
-        "os-extended-volumes:volumes_attached"
-    ]
-    how = side.admin.call("GET", "cinder-api", f"/volumes/{attached['id']}/encryption")
-    with side.session.in_network():
-        return _payload(side, Client(side.session.cloud, "mona", "research"), how["encryption_key_id"])
+    return read_as(side, side.manager, key_of_volume(side, server))
 
 
 def _network(side: Side) -> str:
@@ -104,8 +104,19 @@ def _moments(world: World, begin: float) -> list[Place]:
 def _kept(side: Side) -> Iterator[Place]:
     """Logs, databases as they lie on the disk, the broker's files, everything else that a cloud writes."""
     cloud = side.session.cloud
-    yield from files(cloud.directory, leave_out=[*_LIBVIRTS_OWN, *_DISKS])
+    written = files(cloud.directory, largest=_LARGEST, leave_out=_LIBVIRTS_OWN)
+    yield from ((where, content) for where, content in written if not _DISKS.search(where))
     yield from files(Path(f"/proc/{namespace.anchor(cloud).pid}/root/run"), largest=1 << 20, leave_out=_LIBVIRTS_OWN)
+
+
+def _too_large(side: Side) -> list[str]:
+    """Files that are not searched because of their size, and are no disks."""
+    sizes = {}
+    for path in side.session.cloud.directory.rglob("*"):
+        # Others come and go.
+        with contextlib.suppress(OSError):
+            sizes[str(path)] = path.lstat().st_size
+    return [where for where, size in sizes.items() if size > _LARGEST and not _DISKS.search(where)]
 
 
 def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
@@ -126,7 +137,17 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
             )
         ]
         watch = listening.enter_context(Watch(lambda: _moments(world, begin), 0.2))
-        migration = world.request(world.a, server)
+        # ekB's private half is gone as soon as the keys are unwrapped: B is held where the Envelope has just come.
+        enveloped = Hold(world.b, "destination", "accepted", LEAVING, "canary", "canary")
+        enveloped.take()
+        arm(world.b, [enveloped])
+        try:
+            migration = world.request(world.a, server)
+            until(lambda: enveloped.waiting() or None, "the Envelope has come to B", pause=0.05)
+            secrets.update(_keys(world.b, migration))
+        finally:
+            enveloped.let_go()
+            arm(world.b, [])
         for phases in (("transferring",), ("transferred", "prepared", "released", "receipted", "closing", "closed")):
             world.reaches(world.a, migration, *phases)
             for side in (world.a, world.b):
@@ -135,6 +156,8 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
         landed = world.finished(world.b, migration)["server_id"]
     secrets["EIK at B"] = _eik(world.b, landed)
     _are_what_they_should_be(secrets, migration, world)
+    # It is DER; in PEM it is searched for by its private numbers too.
+    secrets["ekB in PEM"] = _ekb(secrets).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # QEMU's passphrase is a key in hexadecimal; that form is searched for as well.
     passphrases = {f"{name} in hex": key.hex().encode() for name, key in secrets.items() if len(key) == 32}
     search = Search({**secrets, **passphrases})
@@ -151,8 +174,20 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
         log = (side.session.cloud.log / "sv2m-engine.log").read_text()
         assert " DEBUG " in log and migration in log
         assert search.within(_kept(side)) == []
+        assert _too_large(side) == []
         evidence.save(side.session, migration, tmp_path / "evidence" / side.name)
     assert search.within(files(tmp_path / "evidence")) == []
+    public = _ekb(secrets).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    (answer,) = (tmp_path / "evidence" / world.a.name).rglob("*-TokenBA2.xml")
+    assert base64.b64encode(public) in b"".join(answer.read_bytes().split()), "it is the ekB that A wrapped to"
+
+
+def _ekb(secrets: dict[str, bytes]) -> rsa.RSAPrivateKey:
+    """B's private half, of the only ekB among the secrets."""
+    (found,) = [content for name, content in secrets.items() if re.fullmatch(r"sv2m-[0-9a-f-]{36}-ekB at .+", name)]
+    key = load_der_private_key(found, None)
+    assert isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 3072
+    return key
 
 
 def _are_what_they_should_be(secrets: dict[str, bytes], migration: str, world: World) -> None:

@@ -6,12 +6,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 
 from lab import evidence
-from lab.guests import Count, until
+from lab.catalog import NEIGHBOUR, NEIGHBOURS
+from lab.guests import Count, Guests, until
 from lab.resources import NETWORK
+from lab.rest import ApiError
+from tests.cloud.payload import key_of_volume, read_as
 from tests.cloud.world import Side, World
+from tests.faults.hold import Hold, arm
+from tests.faults.matrix import ENTERED
 
 
 def _went_on(destination: Side, server: str, last: Count) -> Count:
@@ -44,7 +50,19 @@ def test_a_server_with_an_encrypted_volume_goes_over_and_counts_on(world: World)
     shown = world.b.manager.show(landed)
     assert shown is not None and shown["status"] == "ACTIVE" and not shown["locked"]
     assert migration["downtime_ms"] > 0
+    _its_key_is_its_projects(world.b, landed)
     _is_an_ordinary_server(world.b, landed, first.boot)
+
+
+def _its_key_is_its_projects(side: Side, server: str) -> None:
+    """The volume's key at the destination opens for the project that has the volume, and for no other one."""
+    ref = key_of_volume(side, server)
+    assert len(read_as(side, side.manager, ref)) == 32
+    for neighbour in (Guests(side.session, user, NEIGHBOUR) for user in NEIGHBOURS):
+        with pytest.raises(ApiError) as refused:
+            read_as(side, neighbour, ref)
+        assert refused.value.status in (403, 404)
+        assert neighbour.call("GET", "barbican", "/secrets?limit=100")["secrets"] == []
 
 
 def _is_an_ordinary_server(side: Side, server: str, boot: str) -> None:
@@ -106,14 +124,57 @@ def test_a_paused_server_goes_over_exactly_where_it_stopped(world: World) -> Non
 def test_a_network_interface_goes_over_with_its_mac_address(world: World) -> None:
     server = world.a.manager.boot("connected", network=NETWORK)
     (left,) = world.a.ports_of(server)
-    _, landed = world.migrate(world.a, server)
+    # What A's project lets in must not matter at B.
+    open_wide = world.a.manager.call("POST", "neutron", "/security-groups", {"security_group": {"name": "open-wide"}})
+    wide = open_wide["security_group"]["id"]
+    world.a.manager.call("PUT", "neutron", f"/ports/{left['id']}", {"port": {"security_groups": [wide]}})
+    landed = _migrated_and_guarded(world, server)
     (arrived,) = world.b.ports_of(landed)
     assert (arrived["mac_address"], arrived["status"]) == (left["mac_address"], "ACTIVE")
     assert arrived["project_id"] == world.b.manager.show(landed)["tenant_id"], "it is the receiving project's own"
     assert left["mac_address"] in world.b.session.run(["virsh", "dumpxml", landed]).stdout
     assert world.a.ports_of(server) == []
+    world.a.manager.call("DELETE", "neutron", f"/security-groups/{wide}")
     world.b.manager.act(landed, "reboot", {"type": "HARD"})
     world.b.manager.wait_for(landed, "ACTIVE")
+    assert _guarded_by(world.b, landed) == _default_groups(world.b)
+
+
+def _default_groups(side: Side) -> list[str]:
+    """The receiving project's: what Neutron puts on a port of which nobody says more."""
+    project = side.manager.client.token["project"]["id"]
+    found = side.admin.call("GET", "neutron", f"/security-groups?name=default&project_id={project}")["security_groups"]
+    return [one["id"] for one in found]
+
+
+def _guarded_by(side: Side, server: str) -> list[str]:
+    """The security groups on the one port of a server."""
+    (port,) = side.ports_of(server)
+    groups: list[str] = port["security_groups"]
+    return groups
+
+
+def _migrated_and_guarded(world: World, server: str) -> str:
+    """Migrate it; its port at B has B's security groups while the guest, which is there, does not run yet."""
+    before_it_runs = Hold(world.b, "destination", "resuming", ENTERED, "connected", "guarded")
+    before_it_runs.take()
+    arm(world.b, [before_it_runs])
+    try:
+        migration = world.request(world.a, server)
+        until(lambda: before_it_runs.waiting() or None, "the guest is to run at B", pause=0.05)
+        landed: str = world.b.migration(migration)["server_id"]
+        assert world.b.session.run(["virsh", "domstate", landed]).stdout.strip() == "paused"
+        assert _guarded_by(world.b, landed) == _default_groups(world.b) != []
+    finally:
+        before_it_runs.let_go()
+        arm(world.b, [])
+    assert world.finished(world.a, migration)["status"] == "completed"
+    assert world.finished(world.b, migration)["server_id"] == landed
+    for side in (world.a, world.b):
+        world.closed(side, migration)
+    assert world.b.session.run(["virsh", "domstate", landed]).stdout.strip() == "running"
+    assert _guarded_by(world.b, landed) == _default_groups(world.b)
+    return landed
 
 
 def test_there_and_back_again(world: World) -> None:

@@ -73,10 +73,11 @@ class Side:
             "agent files": {str(path.relative_to(agent)) for path in agent.rglob("*") if not path.is_dir()},
             "domains": set(self.session.run(["virsh", "list", "--all", "--uuid"]).stdout.split()),
             "libvirt secrets": set(self.session.run(["virsh", "secret-list"]).stdout.split("\n")[2:]) - {""},
-            "qemu-nbd": self._commands("qemu-nbd"),
+            "qemu-nbd": self.running("qemu-nbd"),
         }
 
-    def _commands(self, program: str) -> set[str]:
+    def running(self, program: str) -> set[str]:
+        """Ids of the processes of a program on the cloud's host, whoever started them."""
         here = Path(f"/proc/{self.session.process('libvirtd').pid}/ns/net").readlink()  # type: ignore[union-attr]
         found = set()
         for process in Path("/proc").iterdir():

@@ -39,7 +39,7 @@ class Libvirt:
             self._qemu.set()
         return self
 
-    def restoreFlags(self, path: str, xml: None, flags: int) -> None:  # noqa: N802 - libvirt's name
+    def restoreFlags(self, path: str, xml: None, flags: int) -> None:
         self.active = self.restoring = True
         with open(path, "rb") as stream:
             self.begun.set()
@@ -48,7 +48,7 @@ class Libvirt:
         self._qemu.wait(60)
         self.restoring = False
 
-    def isActive(self) -> bool:  # noqa: N802 - libvirt's name
+    def isActive(self) -> bool:
         return self.active
 
     def state(self) -> list[int]:
