@@ -75,7 +75,8 @@ class Nova:
 
         :returns: id, name, status, vm_state, task_state (None when Nova does nothing with it), power, host,
             project_id, user_id, locked, config_drive, flavor (vcpus, ram, disk, ephemeral, swap,
-            extra_specs), volume_ids, image_id (None when it boots from a volume), metadata, fault.
+            extra_specs), volume_ids, image_id (None when it boots from a volume), metadata, fault, lock_reason (None
+            when it is not locked, or for no reason).
         :raises sv2m.errors.NotFound: there is no such server.
         """
         with translated("Nova", f"read server {server_id}"):
@@ -199,6 +200,34 @@ class Nova:
                 )
             self._sleep(_POLL)
 
+    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
+        """Wait until Nova does nothing more with a server, and return it as it is then.
+
+        What Nova was asked for shows as a task before its answer to the question comes, and until it is done: a server
+        that still looks untouched need not be.
+
+        :param timeout: seconds.
+        :raises sv2m.errors.NotFound: there is no such server.
+        :raises sv2m.errors.HostError: the time is over.
+        """
+        end = self._clock() + timeout
+        while True:
+            server = self.get(server_id)
+            if server["task_state"] is None:
+                return server
+            if self._clock() >= end:
+                raise errors.HostError(
+                    f"Nova: server {server_id} is still {server['task_state']} after {timeout:.0f} s"
+                )
+            self._sleep(_POLL)
+
+    def paused_by_us(self, server_id: str) -> bool:
+        """Whether it was SV2M's own user who last asked Nova to pause a server, as Nova's record of actions says."""
+        with translated("Nova", f"list the actions of server {server_id}"):
+            actions = self._client().instance_action.list(server_id)
+        pauses = [one for one in actions if one.action == "pause"]
+        return bool(pauses) and max(pauses, key=lambda one: one.start_time).user_id == self._keystone.user_id()
+
     def check_compute(self, host: str) -> None:
         """Whether a host's nova-compute reports to Nova; a disabled one does.
 
@@ -301,6 +330,7 @@ def _server(body: dict[str, Any]) -> dict[str, Any]:
         "project_id": body["tenant_id"],
         "user_id": body["user_id"],
         "locked": bool(body.get("locked")),
+        "lock_reason": body.get("locked_reason"),
         "config_drive": bool(body.get("config_drive")),
         "flavor": flavor,
         "volume_ids": [str(one["id"]) for one in body.get("os-extended-volumes:volumes_attached") or ()],

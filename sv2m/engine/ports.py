@@ -61,6 +61,14 @@ class Servers(Protocol):
         """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
         ...
 
+    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
+        """Wait until Nova does nothing with the server, whatever became of it; raises NotFound."""
+        ...
+
+    def paused_by_us(self, server_id: str) -> bool:
+        """Whether SV2M's user, and nobody after it, asked for the server to be paused."""
+        ...
+
     def check_compute(self, host: str) -> None:
         """:raises ServiceUnavailable: its nova-compute is away; Nova would forget a server instead of deleting it."""
         ...

@@ -57,9 +57,13 @@ def restore(work: Work) -> None:
 
 
 def _bring_back(work: Work) -> None:
-    servers = work.services.servers
-    server = servers.get(work.row.server_id or "")
+    """Undo what was asked of Nova, when Nova has done it: a server on its way to a pause looks as if it ran.
+
+    A pause whose answer was lost may be one that Nova has not even begun; :mod:`sv2m.engine.tidying` looks again.
+    """
+    servers, timeout = work.services.servers, work.services.conf.engine.landing_timeout
+    server = servers.settle(work.row.server_id or "", timeout)
     if work.state["found"] == "ACTIVE" and server["status"] == "PAUSED":
         servers.unpause(server["id"])
-        servers.wait_for(server["id"], {"ACTIVE"}, work.services.conf.engine.landing_timeout)
+        servers.wait_for(server["id"], {"ACTIVE"}, timeout)
     servers.unlock(server["id"])

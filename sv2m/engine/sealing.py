@@ -85,9 +85,11 @@ def _stop_server(work: Work) -> None:
         work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
     servers.lock(server_id, LOCK_REASON.format(id=work.id, peer=work.row.peer))
     if work.state["found"] == "ACTIVE":
-        if servers.get(server_id)["status"] == "ACTIVE":
+        timeout = work.services.conf.engine.downtime_timeout
+        # An engine that was killed may have asked for it already, and Nova takes no second pause while it pauses.
+        if servers.settle(server_id, timeout)["status"] == "ACTIVE":
             servers.pause(server_id)
-        servers.wait_for(server_id, {"PAUSED"}, work.services.conf.engine.downtime_timeout)
+        servers.wait_for(server_id, {"PAUSED"}, timeout)
 
 
 def _wait_for(work: Work, host: str, wanted: Collection[str], timeout: float) -> None:

@@ -142,6 +142,32 @@ def test_waiting_has_an_end(cloud: Cloud, nova: Nova) -> None:
         nova.wait_for("s1", {"ACTIVE"}, 3)
 
 
+def test_settled_is_a_server_with_no_task_whatever_its_status(cloud: Cloud, nova: Nova) -> None:
+    pausing = server(**{"OS-EXT-STS:task_state": "pausing"})
+    asked = cloud.http.get(f"{NOVA}/servers/s1", [pausing, pausing, server(status="PAUSED", locked_reason="SV2M")])
+    assert (nova.settle("s1", 60)["status"], nova.settle("s1", 60)["lock_reason"]) == ("PAUSED", "SV2M")
+    assert asked.call_count == 4
+
+
+def test_settling_has_an_end(cloud: Cloud, nova: Nova) -> None:
+    cloud.http.get(f"{NOVA}/servers/s1", **server(**{"OS-EXT-STS:task_state": "pausing"}))
+    with pytest.raises(errors.HostError, match="still pausing after 3 s"):
+        nova.settle("s1", 3)
+
+
+@pytest.mark.parametrize(("last", "ours"), [("sv2m-user", True), ("owner", False), (None, False)])
+def test_who_asked_for_the_last_pause(cloud: Cloud, keystone: Keystone, nova: Nova, last: str, ours: bool) -> None:
+    users = {"sv2m-user": keystone.user_id(), "owner": "u1"}
+    said = [("unpause", "owner", 30), ("pause", last, 20), ("pause", "owner", 10), ("create", "owner", 0)]
+    actions = [
+        {"action": action, "user_id": users.get(user), "start_time": f"2026-01-01T00:00:{at:02}.000000"}
+        for action, user, at in said
+        if last is not None or action != "pause"
+    ]
+    cloud.http.get(f"{NOVA}/servers/s1/os-instance-actions", json={"instanceActions": actions})
+    assert nova.paused_by_us("s1") is ours
+
+
 def test_deleting_waits_and_gone_is_fine(cloud: Cloud, nova: Nova) -> None:
     gone = {"status_code": 404, "json": {"itemNotFound": {"message": "gone"}}}
     cloud.http.delete(f"{NOVA}/servers/s1", [{"status_code": 204}, gone])

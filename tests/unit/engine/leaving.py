@@ -87,37 +87,82 @@ class Peer:
         """Taken; there is no reply."""
 
 
+#: How often a wait looks at a server before a test calls the server stuck.
+_LOOKS = 20
+
+
 class Nova:
-    """One server, as Nova shows it."""
+    """One server, as Nova shows it: what it was asked for is a task at once, and a status some time later."""
 
     def __init__(self, server_id: str) -> None:
-        self.exists, self.status, self.locked = True, "ACTIVE", False
+        self.exists, self.status = True, "ACTIVE"
+        #: What it does with the server just now.
+        self.task: str | None = None
+        self.lock_reason: str | None = None
         self.paused = 0
+        #: Who asked for the last pause.
+        self.paused_by = ""
+        #: How often the server can be looked at before a task is done.
+        self.slow = 0
         self._id = server_id
+        self._coming: tuple[int, str] | None = None
+
+    @property
+    def locked(self) -> bool:
+        return self.lock_reason is not None
 
     def get(self, server_id: str) -> dict[str, Any]:
         if not self.exists:
             raise errors.NotFound("no such server")
+        self._work()
         flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
-        described = {"id": server_id, "name": "web", "status": self.status, "task_state": None, "config_drive": ""}
-        return {**described, "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
+        described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task}
+        lock = {"locked": self.locked, "lock_reason": self.lock_reason}
+        return {**described, **lock, "config_drive": "", "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
 
     def lock(self, server_id: str, reason: str) -> None:
-        self.locked = True
+        self.lock_reason = reason
 
     def unlock(self, server_id: str) -> None:
-        self.locked = False
+        self.lock_reason = None
 
-    def pause(self, server_id: str) -> None:
-        self.status, self.paused = "PAUSED", self.paused + 1
+    def pause(self, server_id: str, by: str = "sv2m") -> None:
+        self._begin("pausing", "ACTIVE", "PAUSED")
+        self.paused, self.paused_by = self.paused + 1, by
 
     def unpause(self, server_id: str) -> None:
-        self.status = "ACTIVE"
+        self._begin("unpausing", "PAUSED", "ACTIVE")
+
+    def _begin(self, task: str, status: str, becomes: str) -> None:
+        if self.status != status or self.task is not None:
+            raise errors.HostError(f"Nova: the server is {self.status} ({self.task})", code="service-conflict")
+        self.task, self._coming = task, (self.slow, becomes)
+        if not self.slow:
+            self._work()
+
+    def _work(self) -> None:
+        if self._coming is not None:
+            looks, becomes = self._coming
+            self._coming = (looks - 1, becomes)
+            if looks == 0:
+                self.status, self.task, self._coming = becomes, None, None
 
     def wait_for(self, server_id: str, statuses: set[str], timeout: float) -> dict[str, Any]:
-        if self.status not in statuses:
-            raise errors.HostError(f"the server is {self.status}")
-        return self.get(server_id)
+        for _ in range(_LOOKS):
+            server = self.get(server_id)
+            if server["status"] in statuses and server["task_state"] is None:
+                return server
+        raise errors.HostError(f"the server is {self.status}")
+
+    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
+        for _ in range(_LOOKS):
+            server = self.get(server_id)
+            if server["task_state"] is None:
+                return server
+        raise errors.HostError(f"the server is still {self.task}")
+
+    def paused_by_us(self, server_id: str) -> bool:
+        return self.paused_by == "sv2m"
 
     def check_compute(self, host: str) -> None:
         """Its nova-compute is there."""
