@@ -26,6 +26,8 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
+LOG = logging.getLogger(__name__)
+
 #: Filters, not levels: whatever an operator sets the levels to, these stay silent.
 _SILENT = logging.getLogger(f"{__name__}.silent")
 _SILENT.addFilter(_nothing)
@@ -48,15 +50,32 @@ class Barbican:
     def make_key(self, name: str, bits: int = 256) -> str:
         """Have Barbican itself make an AES key, and return its reference.
 
+        An order that failed, or took too long, is taken back: what a queue holds of it makes no key any more. One
+        that is just being carried out may still make one; it is found by its name.
+
         :raises sv2m.errors.KeyManagerError: Barbican refused, or the order failed or took too long.
         """
         with translated("Barbican", f"order key {name}"):
             orders = self._client(None).orders
-            order = orders.create_key(
+            order_ref = orders.create_key(
                 name=name, algorithm="aes", bit_length=bits, payload_content_type="application/octet-stream"
-            )
-            order_ref = order.submit()
-            deadline = time.monotonic() + ORDER_DEADLINE
+            ).submit()
+        try:
+            secret_ref = self._made(orders, order_ref, name)
+        except BaseException:
+            try:
+                _remove(orders, order_ref)
+            except errors.SV2MError as error:
+                # What went wrong first is what is told.
+                LOG.warning("An order without a key stays: %s", error)
+            raise
+        _remove(orders, order_ref)
+        return secret_ref
+
+    @staticmethod
+    def _made(orders: Any, order_ref: str, name: str) -> str:
+        deadline = time.monotonic() + ORDER_DEADLINE
+        with translated("Barbican", f"order key {name}"):
             order = orders.get(order_ref)
             while str(order.status).upper() == "PENDING" and time.monotonic() < deadline:
                 time.sleep(_POLL)
@@ -67,8 +86,6 @@ class Barbican:
                 f"Barbican: order {order_ref} for key {name} is {status}"
                 + (f" (status {order.error_status_code})" if order.error_status_code else "")
             )
-        with translated("Barbican", f"remove order {order_ref}"):
-            orders.delete(order_ref)
         return str(secret_ref)
 
     def store(
@@ -175,6 +192,15 @@ class Barbican:
                     logger=_SILENT,
                 )
             return self._clients[project_id]
+
+
+def _remove(orders: Any, order_ref: str) -> None:
+    """Remove an order; that it is gone already is fine."""
+    try:
+        with translated("Barbican", f"remove order {order_ref}"):
+            orders.delete(order_ref)
+    except errors.NotFound:
+        return
 
 
 def secret_id(ref: str) -> str:

@@ -100,11 +100,37 @@ def test_barbican_makes_the_key_and_the_order_goes(cloud: Cloud, barbican: Barbi
     assert gone.call_count == 1
 
 
-def test_an_order_that_fails(cloud: Cloud, barbican: Barbican) -> None:
+@pytest.mark.parametrize("removed", [204, 404, 500])
+def test_an_order_that_fails_is_removed_and_its_own_error_is_told(
+    cloud: Cloud, barbican: Barbican, removed: int
+) -> None:
     cloud.http.post(f"{V1}/orders/", json={"order_ref": f"{V1}/orders/{ID}"})
     cloud.http.get(f"{V1}/orders/{ID}", json=order("ERROR", error_status_code="500", error_reason="no"))
+    gone = cloud.http.delete(f"{V1}/orders/{ID}", status_code=removed, json={"title": "x"})
     with pytest.raises(errors.KeyManagerError, match=r"is ERROR \(status 500\)"):
         barbican.make_key("k")
+    assert gone.call_count == 1
+
+
+def test_an_order_that_waits_in_a_queue_for_too_long_is_removed(
+    cloud: Cloud, barbican: Barbican, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sv2m.clients.barbican.ORDER_DEADLINE", 0.0)
+    cloud.http.post(f"{V1}/orders/", json={"order_ref": f"{V1}/orders/{ID}"})
+    cloud.http.get(f"{V1}/orders/{ID}", json=order("PENDING"))
+    gone = cloud.http.delete(f"{V1}/orders/{ID}", status_code=204)
+    with pytest.raises(errors.KeyManagerError, match="is PENDING"):
+        barbican.make_key("k")
+    assert gone.call_count == 1
+
+
+def test_an_order_of_which_nothing_more_is_heard_is_removed(cloud: Cloud, barbican: Barbican) -> None:
+    cloud.http.post(f"{V1}/orders/", json={"order_ref": f"{V1}/orders/{ID}"})
+    cloud.http.get(f"{V1}/orders/{ID}", status_code=503, json={"title": "away"})
+    gone = cloud.http.delete(f"{V1}/orders/{ID}", status_code=204)
+    with pytest.raises(errors.ServiceUnavailable):
+        barbican.make_key("k")
+    assert gone.call_count == 1
 
 
 def test_deleting_what_is_gone_is_fine(cloud: Cloud, barbican: Barbican) -> None:
