@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sv2m import errors
+from sv2m.db.models import Migration
 from sv2m.engine.work import Work
 
 
@@ -17,9 +18,14 @@ def destroy_keys(work: Work, refs: Collection[str]) -> None:
     :raises KeyManagerError: at least one could not be deleted.
     """
     left = set(work.services.km.destroy(work.context, list(refs))["left"])
-    left.update(work.services.km.forget(work.context, work.id)["left"])
+    left.update(work.services.km.forget(work.context, work.id, disks_of(work.row))["left"])
     if left:
         raise errors.KeyManagerError(f"{len(left)} keys could not be deleted, among them {min(left)}")
+
+
+def disks_of(row: Migration) -> int:
+    """How many disks the server has, and so how many EIKs at most; 0 where the row does not say yet."""
+    return len((row.needs or {}).get("disks", ()))
 
 
 def revoke_access(work: Work) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of KM. Version history: 1.0 first version."""
+"""RPC client of KM. Version history: 1.0 first version; 1.1 forget takes the number of disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Client:
     :param volume_timeout: seconds that Cinder may take to make or delete a volume: ``[km] volume_timeout``.
     """
 
-    VERSION = "1.0"
+    VERSION = "1.1"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
@@ -104,9 +104,9 @@ class Client:
         """Delete secrets."""
         return self._call(context, "destroy", refs=refs)
 
-    def forget(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
-        """Delete all of a migration's secrets, by name."""
-        return self._call(context, "forget", migration_id=migration_id)
+    def forget(self, context: dict[str, Any], migration_id: str, disks: int) -> dict[str, Any]:
+        """Delete all of a migration's secrets, by name; each disk may have one."""
+        return self._call(context, "forget", migration_id=migration_id, disks=disks)
 
     def import_volume(
         self,

@@ -17,11 +17,9 @@ from sv2m.km import ports
 from sv2m.km.buffers import wiped
 from sv2m.km.pool import Pool
 from sv2m.protocol import encryption, plan, segments
+from sv2m.protocol.needs import MAX_DISKS
 
 LOG = log.getLogger(__name__)
-
-#: EIK names have at most two digits.
-_MOST_EIKS = 100
 
 
 @dataclass(frozen=True)
@@ -162,21 +160,17 @@ class KeyManager:
                 left.append(ref)
         return left
 
-    def forget(self, migration_id: str) -> list[str]:
+    def forget(self, migration_id: str, disks: int = MAX_DISKS) -> list[str]:
         """Delete every secret of SV2M's own project that was stored for a migration, known by its name.
 
-        For what a crash left behind before its reference was written down.
+        For what a crash left behind before its reference was written down. Each name is looked for: that EIK-0 is gone
+        says nothing of EIK-1, whose deletion may have failed, or which Barbican may have stored later.
 
+        :param disks: of the server; it has no more EIKs than these.
         :returns: those that could not be deleted.
         """
-        names = [plan.VMK_NAME, "ekB", *(plan.eik_name(number) for number in range(_MOST_EIKS))]
-        refs: list[str] = []
-        for name in names:
-            found = self._keys.find(secret_name(migration_id, name))
-            if name not in {plan.VMK_NAME, "ekB"} and not found:
-                break
-            refs += found
-        return self.destroy(refs)
+        names = [plan.VMK_NAME, "ekB", *(plan.eik_name(number) for number in range(disks))]
+        return self.destroy([ref for name in names for ref in self._keys.find(secret_name(migration_id, name))])
 
     @staticmethod
     def _check_plan(keys: Sequence[plan.WrappedKey]) -> None:

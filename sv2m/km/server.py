@@ -14,6 +14,7 @@ from sv2m import errors
 from sv2m.km import ports
 from sv2m.km.manager import KeyManager
 from sv2m.km.volumes import VolumeImporter
+from sv2m.protocol.needs import MAX_DISKS
 from sv2m.protocol.plan import WrappedKey
 
 LOG = log.getLogger(__name__)
@@ -22,7 +23,7 @@ LOG = log.getLogger(__name__)
 class Endpoint:
     """Topic ``sv2m-km``."""
 
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     def __init__(
         self, manager: KeyManager, importer: VolumeImporter, keys: ports.KeyStore, user_id: Callable[[], str]
@@ -162,9 +163,12 @@ class Endpoint:
         return {"left": self._manager.destroy(refs)}
 
     @oslo_messaging.expose
-    def forget(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
-        """Delete all of a migration's secrets by name; ``{"left"}`` as :meth:`destroy`."""
-        return {"left": self._manager.forget(migration_id)}
+    def forget(self, context: dict[str, Any], migration_id: str, disks: int = MAX_DISKS) -> dict[str, Any]:
+        """Delete all of a migration's secrets by name; ``{"left"}`` as :meth:`destroy`.
+
+        :param disks: how many the server has, at most.
+        """
+        return {"left": self._manager.forget(migration_id, disks)}
 
     @oslo_messaging.expose
     def import_volume(

@@ -127,7 +127,7 @@ class Km:
             self.stored.pop(ref, None)
         return {"left": []}
 
-    def forget(self, context: Any, migration_id: str) -> dict[str, Any]:
+    def forget(self, context: Any, migration_id: str, disks: int) -> dict[str, Any]:
         return self.destroy(context, [ref for ref in self.stored if ref.endswith(migration_id)])
 
     def revoke(self, context: Any, entry: dict[str, Any]) -> None:

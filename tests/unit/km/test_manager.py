@@ -135,6 +135,18 @@ def test_forgetting_finds_what_no_row_remembers(world: World) -> None:
     assert set(world.keys.secrets) == {world.eik_ref, other}
 
 
+def test_a_key_that_could_not_be_deleted_is_found_again_when_those_before_it_are_gone(world: World) -> None:
+    ekb_ref, public_key = world.manager.make_ekb(MIGRATION)
+    wrapped = world.manager.wrap(MIGRATION, world.vmk_ref, [world.eik_ref, world.eik_ref], public_key, DIGEST)
+    _, (_, second) = world.manager.unwrap(MIGRATION, ekb_ref, wrapped, DIGEST)
+    world.keys.stuck = {second}
+    assert world.manager.forget(MIGRATION, 2) == [second]
+    assert world.manager.forget(MIGRATION, 2) == [second]
+    world.keys.stuck.clear()
+    assert world.endpoint.forget({}, MIGRATION, 2) == {"left": []}
+    assert set(world.keys.secrets) == {world.eik_ref}
+
+
 def test_an_access_list_that_cannot_be_cleaned_keeps_nothing_waiting(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
