@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import oslo_messaging
@@ -18,7 +18,9 @@ from sv2m.cmd.modules import Module
 from sv2m.db import engine as database
 from sv2m.engine.conductor import Conductor
 from sv2m.engine.recovery import Recovery
+from sv2m.engine.tidying import Tidying
 from sv2m.engine.worker import Workers
+from sv2m.rounds import Rounds
 
 LOG = log.getLogger(__name__)
 
@@ -47,10 +49,10 @@ class Engine:
         conf = self._conf
         database.start(conf)
         self._transport = rpc.transport(conf)
-        recovery: Recovery | None = None
+        rounds: Sequence[Rounds] = ()
         for name in conf.engine.modules:
             if name == "conductor":
-                module, recovery = self._conductor()
+                module, rounds = self._conductor()
             else:
                 module = _build(name)(conf, self._transport)
             for part in module.parts:
@@ -59,10 +61,10 @@ class Engine:
             server = rpc.server(self._transport, module.topic, conf.host, [module.endpoint])
             server.start()
             self._servers.append(server)
-        # Last: what it takes up calls the modules.
-        if recovery is not None:
-            recovery.start()
-            self._parts.append(recovery)
+        # Last: what they take up calls the modules.
+        for looking in rounds:
+            looking.start()
+            self._parts.append(looking)
         LOG.info("Engine is ready: %s", ", ".join(conf.engine.modules))
 
     def stop(self) -> None:
@@ -76,7 +78,7 @@ class Engine:
         if self._transport is not None:
             self._transport.cleanup()
 
-    def _conductor(self) -> tuple[Module, Recovery]:
+    def _conductor(self) -> tuple[Module, Sequence[Rounds]]:
         conf = self._conf
         services = modules.services(conf, self._transport)
         owner = f"engine:{conf.host}"
@@ -85,7 +87,8 @@ class Engine:
         )
         endpoint = Conductor(services, workers)
         parts = [workers, *modules.evidence(conf)]
-        return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), Recovery(conf, services, workers, owner)
+        rounds = [Recovery(conf, services, workers, owner), Tidying(conf, services)]
+        return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), rounds
 
 
 _BUILDERS: Mapping[str, Build] = {

@@ -60,6 +60,14 @@ OPTS = [
         help="Seconds that A goes on offering its last word, the Closure, to a peer that does not take it. Nothing "
         "waits for it: the migration has ended.",
     ),
+    cfg.IntOpt(
+        "tidying_time",
+        default=900,
+        min=60,
+        help="Seconds after the end of a migration during which an engine looks again for what was made or done for it "
+        "too late: by a service that did not answer in time, and did what it was asked all the same. Longer than the "
+        "longest that Nova, Cinder, Neutron, Glance or Barbican takes for a request, queues included.",
+    ),
     cfg.IntOpt("rate_limit", default=0, min=0, help="Bytes per second on the data channel of one migration; 0: none."),
 ]
 

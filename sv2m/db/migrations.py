@@ -156,12 +156,13 @@ def advance(
     ``phase_from`` where only other columns change; ``generation`` grows by one all the same.
 
     :param values: further columns; ``state`` is replaced as a whole. A ``status`` other than running ends the
-        migration: ``finished_at`` is filled in and the server becomes free for another one.
+        migration: ``finished_at`` is filled in, the server becomes free for another one, and tidying begins.
     :raises sv2m.errors.PhaseConflict: it is no longer there; read it again.
     """
     now = now or datetime.now(UTC)
     if values.get("status", "running") != "running":
         values.setdefault("finished_at", now)
+        values.setdefault("tidy_at", now)
         values["running_server_id"] = None
     changed = written(
         session,
@@ -276,6 +277,29 @@ def disown(session: Session, owner: str) -> int:
         session,
         sa.update(Migration).where(Migration.owner == owner).values(owner=None, owner_seen_at=None),
     )
+
+
+def list_to_tidy(session: Session, now: datetime) -> Sequence[Migration]:
+    """Ended migrations after which it is time to tidy, those first that wait longest."""
+    query = sa.select(Migration).where(Migration.tidy_at <= now)
+    return session.scalars(query.order_by(Migration.tidy_at, Migration.id)).all()
+
+
+def take_tidying(session: Session, migration_id: str, now: datetime, again: datetime) -> bool:
+    """Take it on to tidy after a migration now; if nothing more is said, it is due again at ``again``.
+
+    One UPDATE: of two engines that want it, one gets it. Phase and generation stay as they are, and so does
+    ``updated_at``: whoever still delivers a last word goes by these.
+
+    :returns: whether it is ours.
+    """
+    due = sa.update(Migration).where(Migration.id == migration_id, Migration.tidy_at <= now)
+    return written(session, due.values(tidy_at=again)) == 1
+
+
+def tidied(session: Session, migration_id: str) -> None:
+    """Nothing is left to tidy after this migration."""
+    written(session, sa.update(Migration).where(Migration.id == migration_id).values(tidy_at=None))
 
 
 def next_vm_generation(session: Session, server_id: str, *, now: datetime | None = None) -> int:

@@ -70,6 +70,8 @@ class Migration(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    #: When what a service may have made too late is next looked for; NULL: not yet, or no more.
+    tidy_at: Mapped[datetime | None] = mapped_column(index=True)
     #: The engine that works on it, and when that engine last said so.
     owner: Mapped[str | None] = mapped_column(sa.String(255))
     owner_seen_at: Mapped[datetime | None]

@@ -20,6 +20,8 @@ from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
 
+#: The error code where the server that is to be undone has arrived and runs here.
+ARRIVED_BEFORE = "arrived-before"
 LOCK_REASON = "SV2M: migration {id} arrives here"
 
 
@@ -202,7 +204,7 @@ def remove_place(work: Work) -> None:
         # migration's messages to us again. The server has arrived, A has deleted its own.
         LOG.error("Migration %s: server %s has arrived and runs here; it stays as it is", work.id, arrived[0])
         work.note(
-            error_code="arrived-before",
+            error_code=ARRIVED_BEFORE,
             error_message=f"server {arrived[0]} of this migration has arrived and runs here; nothing of it was removed",
             error_remedy="Nothing, if this cloud's database was restored from a backup: the server is the right one.",
         )
@@ -232,7 +234,7 @@ def check_not_arrived(work: Work) -> None:
     if arrived and not work.state.get("lost"):
         raise errors.HostError(
             f"server {arrived[0]} of migration {work.id} has arrived and runs here; that it does not is not signed",
-            code="arrived-before",
+            code=ARRIVED_BEFORE,
             remedy="Tell the source's operators that the server is here: only they can remove theirs.",
         )
 

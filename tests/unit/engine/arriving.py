@@ -18,6 +18,7 @@ from sv2m.db import messages, migrations, peers
 from sv2m.engine.conductor import Conductor
 from sv2m.engine.recovery import Recovery
 from sv2m.engine.services import Services
+from sv2m.engine.tidying import Tidying
 from sv2m.engine.worker import Workers
 from tests.protocol import certificates, clouds
 from tests.unit.engine import surroundings
@@ -300,6 +301,14 @@ class Destination:
         assert self.workers is not None
         Recovery(self.services.conf, self.services, self.workers, "engine-b").take_up(datetime.now(UTC) + later)
         return self.carry_on()
+
+    def tidy(self, later: timedelta = timedelta()) -> Any:
+        """What the engine does when it tidies up after what has ended. :returns: the row.
+
+        :param later: how much time has passed.
+        """
+        Tidying(self.services.conf, self.services).look(datetime.now(UTC) + later)
+        return self.row
 
     def before(self, call: str, do: Callable[[], Any]) -> None:
         self.recorder.hooks[call] = do

@@ -15,6 +15,7 @@ from sv2m import protocol as p
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
 from sv2m.engine.services import Services
+from sv2m.engine.tidying import Tidying
 from sv2m.engine.worker import Workers
 from sv2m.gateway.client import Answer
 from sv2m.protocol import segments
@@ -319,6 +320,14 @@ class Source:
         self.workers.work_on(self.id).result(60)
         return self.row
 
+    def tidy(self, later: timedelta = timedelta()) -> Any:
+        """What the engine does when it tidies up after what has ended. :returns: the row.
+
+        :param later: how much time has passed.
+        """
+        Tidying(self.services.conf, self.services).look(datetime.now(UTC) + later)
+        return self.row
+
     def before(self, call: str, do: Callable[[], Any]) -> None:
         self.recorder.hooks[call] = do
 
@@ -348,8 +357,9 @@ class Source:
 
     @property
     def at_home(self) -> bool:
-        """The server runs here as before, and nothing of the attempt is left."""
-        server = self.nova.exists and self.nova.status == "ACTIVE" and not self.nova.locked
+        """The server runs here as before, when Nova has done what it was asked, and nothing of the attempt is left."""
+        running = self.nova.exists and self.nova.settle(self.server_id, 1)["status"] == "ACTIVE"
+        server = running and not self.nova.locked
         return server and self.agent.state == "unknown" and set(self.km.stored) == {"eik"} and self.cinder.exists
 
     @property

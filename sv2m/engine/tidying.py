@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a migration has ended: what a service did for it too late is undone.
+
+What changes something is asked of a service once. If no answer comes, the migration is given up and everything that is
+there is removed; but the service may still have the request in hand, or in a queue, and carry it out when nobody looks
+any more. So the removing is repeated for a while, less and less often, driven by the row, so that a restart of the
+engine does not end it. Only what bears this very migration's id is touched.
+
+A server that has arrived is never touched. Nor is anything else but the session's keys and the blank image after a
+migration that arrived whole: its server, volume and port bear the same marks, and are their owner's.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from oslo_config import cfg
+
+from sv2m import errors
+from sv2m.db import engine as database
+from sv2m.db import migrations
+from sv2m.db.models import Migration
+from sv2m.engine import landing, sealing
+from sv2m.engine.forgetting import disks_of
+from sv2m.engine.services import Services
+from sv2m.rounds import Rounds
+
+LOG = logging.getLogger(__name__)
+
+#: From one look at a migration to the next: as long as it has been over, within these.
+_SHORTEST, _LONGEST = timedelta(seconds=30), timedelta(hours=1)
+#: After this a look that still fails is the last one.
+_ENOUGH = timedelta(days=1)
+
+
+class Tidying(Rounds):
+    """Looks after the migrations that have ended in the last minutes, in a thread of its own: a deletion takes time."""
+
+    def __init__(self, conf: cfg.ConfigOpts, services: Services) -> None:
+        super().__init__("Tidying up after migrations", conf.engine.heartbeat)
+        self._time = timedelta(seconds=conf.engine.tidying_time)
+        self._services = services
+
+    def look(self, now: datetime | None = None) -> None:
+        """Tidy up after each migration for which it is time."""
+        now = now or datetime.now(UTC)
+        with database.session() as session:
+            rows = migrations.list_to_tidy(session, now)
+        for row in rows:
+            if not self._stop.is_set():
+                self._look_after(row, now)
+
+    def _look_after(self, row: Migration, now: datetime) -> None:
+        ended = row.finished_at or row.updated_at
+        over = now - ended
+        again = now + min(_LONGEST, max(_SHORTEST, over))
+        if over < self._time:
+            again = min(again, ended + self._time)
+        with database.session() as session:
+            if not migrations.take_tidying(session, row.id, now, again):
+                return
+        try:
+            tidy(self._services, row)
+        except Exception as error:
+            # Whatever it is, it keeps nobody from tidying up after the other migrations.
+            LOG.warning("Migration %s: tidying up after it failed: %s", row.id, error, exc_info=_unforeseen(error))
+            if over < _ENOUGH:
+                return
+            LOG.error("Migration %s: something that was made for it too late may be left", row.id)
+        if over >= self._time:
+            with database.session() as session:
+                migrations.tidied(session, row.id)
+
+
+def tidy(services: Services, row: Migration) -> None:
+    """Remove once more what a migration that has ended must not leave. May be repeated.
+
+    :raises sv2m.errors.SV2MError: a service failed, or a key could not be deleted.
+    """
+    if row.role == "source":
+        if row.status != "completed" and (row.state or {}).get("stopped"):
+            _let_run(services, row)
+        _forget_keys(services, row)
+    elif (row.state or {}).get("held"):
+        # Before the room was held nothing was made.
+        if row.status != "completed":
+            _remove_place(services, row)
+        services.volumes.delete_blank_image(row.id)
+        _forget_keys(services, row)
+
+
+def _let_run(services: Services, row: Migration) -> None:
+    """At A: Nova began the pause, or the lock, when the server had been given back to its owner already."""
+    servers, timeout = services.servers, services.conf.engine.landing_timeout
+    try:
+        server = servers.settle(row.server_id or "", timeout)
+    except errors.NotFound:
+        return
+    reason = sealing.LOCK_REASON.format(id=row.id, peer=row.peer)
+    if server["locked"] and server["lock_reason"] != reason:
+        # An operator's, or another migration's, of which a database that was restored need not know: that one may have
+        # given the server away.
+        return
+    with database.session() as session:
+        if migrations.running_for_server(session, server["id"]) is not None:
+            return
+    late = row.state["found"] == "ACTIVE" and server["status"] == "PAUSED" and servers.paused_by_us(server["id"])
+    if late:
+        LOG.warning("Migration %s: server %s was paused when it was over; it goes on", row.id, server["id"])
+        servers.unpause(server["id"])
+        servers.wait_for(server["id"], {"ACTIVE"}, timeout)
+    if server["locked"]:
+        servers.unlock(server["id"])
+
+
+def _remove_place(services: Services, row: Migration) -> None:
+    """At B: placeholder, volume, port, and the EIK in transit, if they came too late."""
+    servers, timeout = services.servers, services.conf.engine.landing_timeout
+    if row.error_code == landing.ARRIVED_BEFORE or servers.find_arrived(row.id, row.project_id):
+        return
+    for server_id in servers.find_placeholders(row.id, row.project_id):
+        LOG.warning("Migration %s: placeholder %s was made when it was over; it is removed", row.id, server_id)
+        servers.delete(server_id, timeout)
+    services.km.remove_imported(_context(row), row.id, row.project_id)
+    services.ports.delete_for(row.id)
+
+
+def _forget_keys(services: Services, row: Migration) -> None:
+    left = services.km.forget(_context(row), row.id, disks_of(row))["left"]
+    if left:
+        raise errors.KeyManagerError(f"{len(left)} keys could not be deleted, among them {min(left)}")
+
+
+def _context(row: Migration) -> dict[str, Any]:
+    return {"migration_id": row.id, "request_id": f"migration-{row.id}"}
+
+
+def _unforeseen(error: Exception) -> bool:
+    return not isinstance(error, errors.SV2MError)
