@@ -19,7 +19,9 @@ class Step:
     """One row of the table.
 
     :param do: what is done; may be cut off and repeated.
-    :param asks: the modules and services that it asks, for the reader and the documentation.
+    :param asks: the modules and services that it asks, by itself or through a module, in the order in which it may come
+        to them. Barbican is not named: KM asks it, MAM when it signs, and the agents. For the reader, the documentation
+        and the crash matrix, which puts them out of order.
     :param may_fail: True where a failure sends the migration to its undoing; False where the step is repeated until
         it succeeds, because going back is not ours to decide any more, or is what we are doing.
     """
@@ -30,16 +32,16 @@ class Step:
 
 
 SOURCE: Mapping[str, Step] = {
-    "requested": Step(source.offer, "AZM, Nova, EDM, CMM, MAM"),
+    "requested": Step(source.offer, "AZM, Nova, Cinder, EDM, CMM, MAM"),
     "offered": Step(source.authenticate, "peer, CMM, MAM"),
-    "authenticated": Step(source.hear_decision, "peer, CMM, MAM"),
-    "accepted": Step(source.wrap_keys, "KM, MAM"),
+    "authenticated": Step(source.hear_decision, "peer, CMM, MAM, KM"),
+    "accepted": Step(source.wrap_keys, "KM, Cinder, MAM"),
     "enveloped": Step(source.open_landing, "peer"),
     "transferring": Step(source.send, "EDM, Nova, MAM, KM"),
     "transferred": Step(source.hear_prepared, "peer, CMM, MAM"),
-    "prepared": Step(source.release, "EDM, MAM"),
+    "prepared": Step(source.release, "Cinder, EDM, MAM"),
     "released": Step(source.hear_receipt, "peer, CMM, MAM", may_fail=False),
-    "receipted": Step(source.remove, "Nova, Cinder, KM, MAM", may_fail=False),
+    "receipted": Step(source.remove, "Neutron, Nova, EDM, Cinder, KM, MAM", may_fail=False),
     "closing": Step(telling.tell, "peer", may_fail=False),
     "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM", may_fail=False),
     "telling": Step(telling.tell, "peer", may_fail=False),
@@ -47,13 +49,13 @@ SOURCE: Mapping[str, Step] = {
 }
 
 DESTINATION: Mapping[str, Step] = {
-    "authenticated": Step(destination.decide, "CMM, AZM, LMM, KM, MAM"),
-    "landing": Step(destination.land, "KM, Cinder, Neutron, LMM, Nova, EDM"),
+    "authenticated": Step(destination.decide, "CMM, AZM, Cinder, Neutron, LMM, Nova, EDM, KM, MAM"),
+    "landing": Step(destination.land, "KM, Cinder, Glance, Neutron, LMM, Nova, EDM"),
     "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM"),
     "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False),
-    "resumed": Step(destination.forget, "KM, Cinder, EDM", may_fail=False),
-    "closing": Step(destination.forget, "KM, Cinder, EDM", may_fail=False),
-    "undoing": Step(destination.undo, "EDM, Nova, KM, Neutron, LMM", may_fail=False),
+    "resumed": Step(destination.forget, "KM, Glance, EDM", may_fail=False),
+    "closing": Step(destination.forget, "KM, Glance, EDM", may_fail=False),
+    "undoing": Step(destination.undo, "EDM, Nova, KM, Cinder, Glance, Neutron, LMM", may_fail=False),
 }
 
 
