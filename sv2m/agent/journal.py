@@ -16,12 +16,9 @@ from uuid import UUID
 
 from oslo_log import log
 
+from sv2m.agent import private
+
 LOG = log.getLogger(__name__)
-
-
-def _private(path: str, flags: int) -> int:
-    """Nobody but the agent reads even which server goes where, whatever umask it was started under."""
-    return os.open(path, flags, 0o600)
 
 
 class Journal:
@@ -45,7 +42,7 @@ class Journal:
         """Write a job's entry; it is on the disk when this returns."""
         path = self._path(migration_id)
         new = path.with_suffix(".new")
-        with open(new, "w", opener=_private) as file:
+        with private.create(new) as file:
             json.dump(entry, file)
             file.flush()
             os.fsync(file.fileno())

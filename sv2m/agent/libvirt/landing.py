@@ -18,6 +18,7 @@ from typing import Any
 import libvirt
 from oslo_log import log
 
+from sv2m.agent import private
 from sv2m.agent.libvirt import luks, saveimage, secrets
 from sv2m.agent.libvirt.compare import compare
 from sv2m.agent.libvirt.connection import Connection
@@ -260,7 +261,8 @@ class LibvirtLanding:
         self._notes.update(values)
         path = self._workdir / "domain.json"
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(self._notes))
+        with private.create(new) as file:
+            json.dump(self._notes, file)
         new.replace(path)
 
 

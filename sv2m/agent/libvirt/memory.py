@@ -17,6 +17,7 @@ from typing import Any
 
 from oslo_log import log
 
+from sv2m.agent import private
 from sv2m.agent.libvirt import monitor
 from sv2m.errors import HypervisorError, SV2MError
 
@@ -62,7 +63,8 @@ class MemoryPipe:
     def start(self) -> None:
         """Hand QEMU the pipe and let it write. :raises HypervisorError: QEMU refuses."""
         bandwidth = monitor.command(self._domain, "query-migrate-parameters")["max-bandwidth"]
-        self._note.write_text(str(bandwidth))
+        with private.create(self._note) as file:
+            file.write(str(bandwidth))
         monitor.command(self._domain, "migrate-set-parameters", max_bandwidth=_MAX_BANDWIDTH)
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         try:

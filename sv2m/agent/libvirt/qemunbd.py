@@ -18,6 +18,7 @@ from typing import Any
 import nbd
 from oslo_log import log
 
+from sv2m.agent import private
 from sv2m.errors import HypervisorError
 
 LOG = log.getLogger(__name__)
@@ -88,6 +89,7 @@ class NbdDisk:
                 stderr=subprocess.PIPE,
                 pass_fds=passed,
                 start_new_session=True,
+                umask=private.UMASK,
             )
         except OSError as error:
             raise HypervisorError(f"qemu-nbd cannot be started: {error.strerror}") from error
