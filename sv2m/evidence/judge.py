@@ -120,18 +120,37 @@ def _trailer(case: Case) -> str:
 
 
 def _two_faced(cases: Sequence[Case]) -> Iterable[Contradiction]:
-    """One migration has one message of each kind; whoever signed two different ones told two stories.
+    """B signed of one Transfer both that it runs the VM, and that it does not and never will.
 
-    What is compared is what they say: an RSA signature over the same words differs each time.
+    Nothing else that was signed twice convicts anybody. A cloud whose database was restored from a backup does an
+    earlier step again, with a fresh nonce, key or time, and anybody can make it: he posts recorded messages again. So an
+    honest cloud may have signed two
+
+    - Offers: A counts and dates again; an Offer by itself binds A to nothing.
+    - TokenBA1, TokenAB, TokenBA2: fresh nonces and a fresh ekB are what they are for, and there may be room for the
+      VM today where there was none yesterday. No nonce but the right one opens a session.
+    - Envelopes and Transfers: keys are wrapped to other bytes each time, VMK may be another, and an RSA-PSS signature
+      over the same manifest, and with it TrailerDigest, is another one each time. Which of them counts is what B's
+      Prepared and Receipt name.
+    - Prepared and Releases: they name a Transfer by its digest, Release has a time; both follow what they answer.
+    - Closures: one has the time and the Receipt's digest. Withdrawn beside removed is what A says that forgot, with its
+      database, what it had released; Release and Receipt, not the Closure, say whose the VM is.
+    - Receipts of the same outcome, at another time or for another reason.
+
+    Two outcomes of one Transfer are another matter: B marks the server in Nova before it signs "resumed", and looks
+    there before it signs "refused", so that a B that has forgotten its Receipt refuses nothing. The Transfer counts, not
+    the session: it is the VM that B says it has or has not.
     """
-    said: dict[tuple[str, str, str], protocol.Message] = {}
+    said: dict[tuple[str, str, bytes], protocol.Receipt] = {}
     for case in cases:
-        for kind, message in _messages(case).items():
-            cloud = _signer(case, kind)
-            first = said.setdefault((cloud, message.migration_id, kind), message)
-            if first != message:
-                text = f"signed two different {kind} documents in migration {message.migration_id}"
-                yield Contradiction(cloud, "two-faced", text)
+        if "Receipt" not in case.transcript:
+            continue
+        receipt = case.transcript.message(protocol.Receipt)
+        cloud = _signer(case, "Receipt")
+        first = said.setdefault((cloud, receipt.migration_id, receipt.transfer_digest), receipt)
+        if first.outcome != receipt.outcome:
+            text = f"signed Receipts resumed and refused of one Transfer in migration {receipt.migration_id}"
+            yield Contradiction(cloud, "two-faced", text)
 
 
 def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:

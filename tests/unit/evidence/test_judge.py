@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+from datetime import timedelta
 
 import pytest
 
@@ -160,12 +161,79 @@ def test_a_shows_the_judge_another_vm_than_it_sent(court: Court) -> None:
 
 
 def test_a_signs_two_transfers_of_one_session(court: Court) -> None:
-    """Shown before B's answer, both of A's stories are good by themselves; together they convict A."""
+    """Shown before B's answer, both are good by themselves, and an A that was restored from a backup signs the second
+    one in all honesty. Once B has answered, only the one that B names fits."""
     pair = court.pair().run("seal")
     other = dataclasses.replace(pair.a.machine.message(p.Transfer), sealed_signature=b"another" * 20)
-    judged = court.hears(court.keeps(pair.a), court.keeps(says_instead(pair.a, other, court.a)))
+    second = says_instead(pair.a, other, court.a)
+    judged = court.hears(court.keeps(pair.a), court.keeps(second))
+    assert (judged.off, judged.convicted) == ([], [])
+    pair.run()
+    second = says_instead(pair.a, other, court.a)
+    judged = court.hears(court.keeps(pair.b), court.keeps(second))
+    assert any(message_file("Prepared") in off for off in judged.off)
+    assert judged.convicted == []
+    assert judged.proves(B, "runs")
+
+
+def later(message: p.Message) -> p.Message:
+    """What the same honest cloud signs when it does the step again: after a restart from a backup, much later."""
+    again: dict[type, dict[str, object]] = {
+        p.Offer: {"not_after": NOW + timedelta(hours=9)},
+        p.TokenBA1: {"nonce_b": clouds.nonce("C")},
+        p.TokenAB: {"nonce_a": clouds.nonce("C")},
+        p.TokenBA2: {"decision": p.Refused("no-room", "there is no room any more")},
+        p.Envelope: {"keys": _wrapped_again(message) if isinstance(message, p.Envelope) else ()},
+        p.Transfer: {"sealed_signature": b"another" * 20},
+        p.Prepared: {},
+        p.Release: {"released_at": NOW + timedelta(minutes=9)},
+        p.Receipt: {"at": NOW + timedelta(hours=9)},
+        p.Closure: {"outcome": "withdrawn", "receipt_digest": p.NOTHING, "at": NOW + timedelta(hours=9)},
+    }
+    return dataclasses.replace(message, **again[type(message)])  # type: ignore[arg-type]
+
+
+def _wrapped_again(envelope: p.Envelope) -> tuple[p.WrappedKey, ...]:
+    return tuple(dataclasses.replace(key, cipher_value=key.cipher_value[::-1]) for key in envelope.keys)
+
+
+@pytest.fixture(scope="module")
+def over(court: Court) -> Pair:
+    return court.pair().run()
+
+
+@pytest.fixture(scope="module")
+def both(court: Court, over: Pair) -> list[Folder]:
+    return [court.keeps(over.a), court.keeps(over.b)]
+
+
+@pytest.mark.parametrize("kind", p.KINDS)
+def test_a_cloud_that_does_a_step_again_is_honest(court: Court, over: Pair, both: list[Folder], kind: str) -> None:
+    """Its database was restored from a backup of the moment before; any stranger who recorded what its peer had said
+    can post it again, and shows the judge both answers."""
+    side, by = (over.b, court.b) if kind in ("TokenBA1", "TokenBA2", "Prepared", "Receipt") else (over.a, court.a)
+    second = signed(later(side.machine.message(p.KINDS[kind])), by)
+    before = list(p.KINDS)[: list(p.KINDS).index(kind)]
+    again = copy.copy(side)
+    again.transcript = {**{one: side.transcript[one] for one in before}, kind: second}
+    judged = court.hears(*both, court.keeps(again, stamped=False))
     assert judged.off == []
-    assert judged.convicted == [(A, "two-faced")]
+    assert judged.convicted == []
+
+
+def test_a_restored_b_answers_a_replayed_offer_once_more(court: Court) -> None:
+    """The Offer and the second TokenBA1 are all that the stranger has; the true folder lies beside it."""
+    pair = court.pair().run()
+    fresh = court.pair()
+    fresh.offer = pair.a.machine.message(p.Offer)
+    fresh.a.transcript = {
+        "Offer": pair.a.transcript["Offer"],
+        "TokenBA1": signed(later(pair.b.machine.message(p.TokenBA1)), court.b),
+    }
+    judged = court.hears(court.keeps(pair.b), court.keeps(fresh.a, stamped=False))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.proves(B, "runs")
 
 
 def test_a_claims_to_have_deleted_but_ran_on(court: Court) -> None:
