@@ -102,6 +102,8 @@ def _sections(cloud: Cloud, paste: Path) -> Sections:
             "manager_shutdown_timeout": 2,
             "resume_guests_state_on_host_boot": False,
             "update_resources_interval": 10,
+            # Whoever killed something waits until nova-compute has reported again.
+            "report_interval": 3,
             # Periodic tasks start at once instead of at a random time in the first minute.
             "periodic_fuzzy_delay": 0,
             "reserved_host_disk_mb": 0,
