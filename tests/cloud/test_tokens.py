@@ -20,10 +20,15 @@ from tests.faults.matrix import ENTERED
 _SHORT = 30
 
 
+def _ask(world: World, method: str, token: str) -> None:
+    """Ask A's Keystone about a token, as an administrator. Raises: ApiError, 404 when it is not good."""
+    admin, side = world.a.admin, world.a.session
+    with side.in_network():
+        admin.client._send(method, side.cloud.auth_url + "/auth/tokens", None, {"X-Subject-Token": token})
+
+
 def _revoked(operator: Guests, world: World) -> None:
-    world.a.admin.client._send(
-        "DELETE", world.a.session.cloud.auth_url + "/auth/tokens", None, {"X-Subject-Token": operator.client._token}
-    )
+    _ask(world, "DELETE", operator.client._token)
 
 
 def _over(operator: Guests, world: World) -> None:
@@ -78,11 +83,9 @@ def test_a_migration_goes_on_when_its_operators_token_has_ended(
 
 
 def _good(world: World, token: str) -> bool:
-    """Whether Keystone takes a token, as an administrator asks it."""
-    admin, side = world.a.admin, world.a.session
+    """Whether Keystone takes a token."""
     try:
-        with side.in_network():
-            admin.client._send("GET", side.cloud.auth_url + "/auth/tokens", None, {"X-Subject-Token": token})
+        _ask(world, "GET", token)
     except ApiError as error:
         assert error.status == 404, error
         return False
