@@ -15,9 +15,9 @@ from osc_lib.command import command
 from sv2m import errors
 from sv2m.cli.client import client_of
 from sv2m.cli.faults import shown
-from sv2m.evidence import judge, timestamps
+from sv2m.evidence import judge, revocation, timestamps
 from sv2m.evidence.folder import Folder
-from sv2m.evidence.verifier import verify
+from sv2m.evidence.verifier import Case, refused, verify_all
 
 
 class SaveEvidence(command.Command):
@@ -73,6 +73,13 @@ class VerifyEvidence(command.Lister):
             action="append",
             help="PEM file with root certificates that vouch for the timestamp authority (default: those of --ca)",
         )
+        parser.add_argument(
+            "--crl",
+            metavar="<file>",
+            action="append",
+            help="PEM file with revocation lists of today, from those CAs: they tell of keys that were stolen since "
+            "(repeat option for several)",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -80,7 +87,11 @@ class VerifyEvidence(command.Lister):
         try:
             roots = [one for file in parsed_args.ca for one in timestamps.anchors(_read(file))]
             tsa = [one for file in parsed_args.tsa_ca or () for one in timestamps.anchors(_read(file))] or None
-            cases = [verify(Folder.read(Path(folder)), roots, tsa) for folder in parsed_args.folder]
+            lists = [one for file in parsed_args.crl or () for one in revocation.load_lists(_read(file))]
+            opened = [_opened(folder) for folder in parsed_args.folder]
+            whole = [one for one in opened if isinstance(one, Folder)]
+            cases = verify_all(whole, roots, tsa, lists)
+            cases += [one for one in opened if not isinstance(one, Folder)]
         except errors.SV2MError as error:
             raise exceptions.CommandError(f"{error} ({error.code})") from error
         found: list[Sequence[str]] = [
@@ -97,6 +108,17 @@ class VerifyEvidence(command.Lister):
         """Print the table, then tell by the exit status."""
         super().run(parsed_args)
         return int(self._off)
+
+
+def _opened(folder: str) -> Folder | Case:
+    """A folder; or, where it holds what no evidence folder holds, the finding: the other side's is heard all the same.
+
+    :raises sv2m.errors.LocalError: there is none at this path.
+    """
+    try:
+        return Folder.read(Path(folder))
+    except errors.PeerError as error:
+        return refused(folder, error)
 
 
 def _read(file: str) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 #: What may stand first: the beginning, the first event of a log that began later, and what follows a purge.
 _BEGINNINGS = ("created", "adopted")
 _NOTHING = "00" * 48
+#: Characters of an event, and its number: bounds of what is read of a log that somebody else may have written.
+_MAX_LINE, _MAX_NUMBER = 64 << 10, 1 << 63
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,24 @@ def read(lines: Sequence[str], subject: str) -> Log:
 
 
 def _event(line: str) -> dict[str, Any]:
-    event = json.loads(line)
-    if not isinstance(event, dict) or not isinstance(event.get("number"), int):
+    try:
+        if len(line) > _MAX_LINE:
+            raise ValueError("it is longer than any event")
+        event = json.loads(line)
+        written = json.dumps(event, sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise ValueError("it is not an event") from error
+    if not isinstance(event, dict) or not _is_number(event.get("number")) or not isinstance(event.get("action"), str):
         raise ValueError("it is not an event")
-    if json.dumps(event, sort_keys=True, separators=(",", ":")) != line:
+    if event["action"] == "document" and not all(isinstance(event.get(name), str) for name in ("kind", "sha384")):
+        raise ValueError("it does not say which document was kept")
+    if written != line:
         raise ValueError("it is not in the form in which events are written")
     return event
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 < value < _MAX_NUMBER
 
 
 def _fault(event: dict[str, Any], subject: str, last: dict[str, Any] | None, before: str) -> str | None:

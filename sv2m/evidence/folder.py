@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a saved evidence folder (or of the zip file that it came in): names and bytes, nothing believed."""
+"""The files of a saved evidence folder (or of the zip file that it came in): names and bytes, nothing believed.
+
+The other side has made it: whatever cannot be in a folder that was saved is refused before it is read, and how much is
+read is bounded by what an evidence folder can have.
+"""
 
 from __future__ import annotations
 
-import json
+import functools
 import re
-import zipfile
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sv2m import errors, protocol
+from sv2m.evidence import zipped
+from sv2m.evidence.zipped import Reader
 
-#: Bytes. The largest document is a Transfer; a log of a million events is none that a migration makes.
-MAX_FILE = 64 << 20
+#: Bytes of one file, and of all. The largest are the Transfer and the manifest, of some 10 MiB each.
+MAX_FILE, MAX_ALL = 16 << 20, 64 << 20
 MAX_FILES = 1000
 MANIFEST, SUMMARY, README = "manifest.xml", "summary.json", "README.txt"
 #: Numbers of the messages in protocol.md; the sixth is the segments.
 NUMBERS = {kind: number if number < 6 else number + 1 for number, kind in enumerate(protocol.KINDS, start=1)}
 #: Which cloud signs which message.
 SIGNED_BY_DESTINATION = ("TokenBA1", "TokenBA2", "Prepared", "Receipt")
+_MAX_NAME = 200
 
 
 def message_file(kind: str) -> str:
@@ -48,41 +54,106 @@ class Folder:
     def read(cls, path: Path) -> Folder:
         """Read a folder or a zip file.
 
-        :raises sv2m.errors.LocalError: it is neither, or holds what no evidence folder holds.
+        :raises sv2m.errors.LocalError: there is neither, or it cannot be read.
+        :raises sv2m.errors.PeerError: it holds what no evidence folder holds.
         """
         try:
             if path.is_dir():
-                names = [one for one in sorted(path.rglob("*")) if not one.is_dir()]
-                _limit(len(names), max((one.lstat().st_size for one in names), default=0))
-                return cls(str(path), {one.relative_to(path).as_posix(): one.read_bytes() for one in names})
-            with zipfile.ZipFile(path) as archive:
-                entries = [one for one in archive.infolist() if not one.is_dir()]
-                _limit(len(entries), max((one.file_size for one in entries), default=0))
-                return cls(str(path), {one.filename: archive.read(one) for one in entries})
-        except (OSError, zipfile.BadZipFile) as error:
+                return cls(str(path), _read(path))
+            with path.open("rb") as file:
+                # One byte more than is taken shows that there is too much.
+                return cls.unpack(str(path), file.read(MAX_ALL + 1))
+        except OSError as error:
             raise errors.LocalError(f"{path} cannot be read: {error}", code="no-evidence") from error
 
-    @property
+    @classmethod
+    def unpack(cls, name: str, content: bytes) -> Folder:
+        """Read a zip file's bytes.
+
+        :raises sv2m.errors.PeerError: it is none, or holds what no evidence folder holds.
+        """
+        _limit(0, 0, len(content))
+        taken = _Taken()
+        for one in zipped.entries(content, MAX_FILES):
+            taken.add(one.name, one.size, one.read)
+        return cls(name, taken.files)
+
+    @functools.cached_property
     def messages(self) -> dict[str, bytes]:
         """The signed messages that are there, by kind, in the protocol's order."""
-        return {kind: self.files[message_file(kind)] for kind in NUMBERS if message_file(kind) in self.files}
+        names = ((kind, message_file(kind)) for kind in NUMBERS)
+        return {kind: self.files[name] for kind, name in names if name in self.files}
 
-    @property
+    @functools.cached_property
     def audit_lines(self) -> list[str]:
         """The audit log, its files one after the other."""
-        names = sorted(name for name in self.files if re.fullmatch(r"audit/\d+-\d+\.jsonl", name))
-        return b"".join(self.files[name] for name in names).decode("utf-8", "replace").splitlines()
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What the folder says of itself. Nobody has signed it."""
-        try:
-            found = json.loads(self.files.get(SUMMARY, b"{}"))
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        names = sorted(name for name in self.files if re.fullmatch(r"audit/[0-9]+-[0-9]+\.jsonl", name))
+        # Not splitlines(): that would also cut at characters that JSON has inside of its strings.
+        lines = b"".join(self.files[name] for name in names).decode("utf-8", "replace").split("\n")
+        return lines[:-1] if lines[-1] == "" else lines
 
 
-def _limit(files: int, largest: int) -> None:
-    if files > MAX_FILES or largest > MAX_FILE:
-        raise errors.LocalError("no evidence folder has so many or so large files", code="no-evidence")
+class _Taken:
+    """Files that were taken, and the bounds that are left for more."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def add(self, name: str, size: int, read: Reader) -> None:
+        _check_name(name)
+        if name in self.files:
+            raise _bad(f"{name} is there twice")
+        self._bytes += size
+        _limit(len(self.files) + 1, size, self._bytes)
+        data = read(size)
+        if len(data) != size:
+            raise _bad(f"{name} is not as long as it is said to be")
+        self.files[name] = data
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    taken = _Taken()
+    for one in _walk(path):
+        found = one.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            # A link would lead out of the folder, a FIFO would never end.
+            raise _bad(f"{one.relative_to(path).as_posix()!a} is not a regular file")
+        taken.add(one.relative_to(path).as_posix(), found.st_size, _reader(one))
+    return dict(sorted(taken.files.items()))
+
+
+def _reader(path: Path) -> Reader:
+    def read(size: int) -> bytes:
+        with path.open("rb") as file:
+            return file.read(size + 1)
+
+    return read
+
+
+def _walk(path: Path, depth: int = 0) -> Iterator[Path]:
+    if depth > 4:
+        raise _bad("directories stand in directories more deeply than in any evidence folder")
+    for number, one in enumerate(path.iterdir()):
+        _limit(number, 0, 0)
+        if one.is_dir() and not one.is_symlink():
+            yield from _walk(one, depth + 1)
+        else:
+            yield one
+
+
+def _check_name(name: str) -> None:
+    """A name that a person may read on a terminal, and that nobody takes for a path out of the folder."""
+    parts = name.split("/")
+    plain = len(name) <= _MAX_NAME and name.isprintable() and "\\" not in name and ":" not in name
+    if not plain or any(part in ("", ".", "..") for part in parts):
+        raise _bad(f"no file of an evidence folder is named {name[:_MAX_NAME]!a}")
+
+
+def _limit(files: int, largest: int, total: int) -> None:
+    if files > MAX_FILES or largest > MAX_FILE or total > MAX_ALL:
+        raise _bad("no evidence folder has so many or so large files")
+
+
+def _bad(text: str) -> errors.PeerError:
+    return zipped.bad_evidence(text)

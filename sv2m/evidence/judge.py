@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What signed messages prove, and about whom: facts that a cloud cannot deny, and contradictions that convict it.
 
-Only folders in which nothing is off are heard: a tampered file convicts nobody. What no signed message can show is not
-judged here: a cloud that runs a copy and never signs anything about it leaves no evidence of that.
+Only folders in which nothing is off are heard: a tampered file convicts nobody. Neither does a message that a thief of
+the key may have signed: one without a timestamp, where no list of today says that the key is still its cloud's. What no
+signed message can show is not judged here: a cloud that runs a copy and never signs anything about it leaves no
+evidence of that.
 """
 
 from __future__ import annotations
@@ -123,8 +125,8 @@ def _two_faced(cases: Sequence[Case]) -> Iterable[Contradiction]:
     """B signed of one Transfer both that it runs the VM, and that it does not and never will.
 
     Nothing else that was signed twice convicts anybody. A cloud whose database was restored from a backup does an
-    earlier step again, with a fresh nonce, key or time, and anybody can make it: he posts recorded messages again. So an
-    honest cloud may have signed two
+    earlier step again, with a fresh nonce, key or time, and anybody can make it do so by posting recorded messages. So
+    an honest cloud may have signed two
 
     - Offers: A counts and dates again; an Offer by itself binds A to nothing.
     - TokenBA1, TokenAB, TokenBA2: fresh nonces and a fresh ekB are what they are for, and there may be room for the
@@ -137,17 +139,21 @@ def _two_faced(cases: Sequence[Case]) -> Iterable[Contradiction]:
       database, what it had released; Release and Receipt, not the Closure, say whose the VM is.
     - Receipts of the same outcome, at another time or for another reason.
 
-    Two outcomes of one Transfer are another matter: B marks the server in Nova before it signs "resumed", and looks
-    there before it signs "refused", so that a B that has forgotten its Receipt refuses nothing. The Transfer counts, not
-    the session: it is the VM that B says it has or has not.
+    Two outcomes of one Transfer are another matter: B marks the server in Nova before it signs "resumed", and asks
+    Nova or the host before it signs "refused", so that a B that has forgotten its Receipt refuses nothing while it has
+    the server. The Transfer counts, not the session: it is the VM that B says it has or has not.
     """
-    said: dict[tuple[str, str, bytes], protocol.Receipt] = {}
+    said: dict[tuple[str, str, bytes, bool], protocol.Receipt] = {}
     for case in cases:
-        if "Receipt" not in case.transcript:
+        # Of a Receipt with a proof of its time and one without, the first one stands, and the other convicts nobody:
+        # whoever has stolen B's key since may have signed it. The same holds for one that could be of today, where no
+        # list of today says that the key is still B's.
+        if "Receipt" not in case.transcript or not case.is_undeniable("Receipt"):
             continue
         receipt = case.transcript.message(protocol.Receipt)
         cloud = _signer(case, "Receipt")
-        first = said.setdefault((cloud, receipt.migration_id, receipt.transfer_digest), receipt)
+        about = (cloud, receipt.migration_id, receipt.transfer_digest, case.is_dated("Receipt"))
+        first = said.setdefault(about, receipt)
         if first.outcome != receipt.outcome:
             text = f"signed Receipts resumed and refused of one Transfer in migration {receipt.migration_id}"
             yield Contradiction(cloud, "two-faced", text)
@@ -158,11 +164,11 @@ def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
 
     No clock decides: the Generation grows with every offer of a VM, by the signer's own count. A VM that came back has
     another id. Only a Receipt (resumed) or the cloud's own Closure (removed) counts: after Release alone the other
-    side may have refused.
+    side may have refused. And nothing that somebody else may have signed with a stolen key counts.
     """
     gone: dict[tuple[str, str], tuple[int, str]] = {}
     for case in cases:
-        messages = _messages(case)
+        messages = {kind: one for kind, one in _messages(case).items() if case.is_undeniable(kind)}
         closure, receipt = messages.get("Closure"), messages.get("Receipt")
         if getattr(closure, "outcome", None) == "removed" or getattr(receipt, "outcome", None) == "resumed":
             offer = case.transcript.message(protocol.Offer)
@@ -171,7 +177,7 @@ def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
     for case in cases:
         offer = case.transcript.message(protocol.Offer)
         generation, migration_id = gone.get((offer.source.name, offer.needs.vm), (offer.generation, ""))
-        if offer.generation > generation:
+        if offer.generation > generation and case.is_undeniable("Offer"):
             text = (
                 f"gave VM {offer.needs.vm} away in migration {migration_id}, and offered it again later "
                 f"in migration {offer.migration_id}: it had not let go of it"

@@ -10,6 +10,7 @@ from typing import Final
 GOOD: Final = "good"
 BAD: Final = "BAD"
 NOTE: Final = "note"
+_LONGEST = 500
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Report:
 
     def add(self, subject: str, result: str, text: str) -> None:
         """One line more."""
-        self.findings.append(Finding(subject, result, text))
+        self.findings.append(Finding(_plain(subject), result, _plain(text)))
 
     @property
     def good(self) -> bool:
@@ -44,3 +45,9 @@ class Report:
     def bad(self) -> list[Finding]:
         """What is off."""
         return [finding for finding in self.findings if finding.result == BAD]
+
+
+def _plain(text: str) -> str:
+    """One short line for a terminal: parts of it may be the words of whoever made the folder."""
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shown if shown.isprintable() else "".join(one if one.isprintable() else "?" for one in shown)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -12,6 +13,8 @@ from sv2m import errors
 
 #: By how much the CA's clock may be ahead of ours.
 _CLOCK_SKEW = timedelta(minutes=5)
+#: Of one folder: those that a cloud had of every CA of its agreements.
+_MAX_LISTS = 256
 _MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
@@ -64,6 +67,34 @@ def is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) 
     return bool(valid)
 
 
+def is_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """Whether a list is said to be this issuer's."""
+    try:
+        return bool(crl.issuer == issuer.subject)
+    except _MALFORMED:
+        return False
+
+
+def revoked_at(
+    certificate: x509.Certificate, issuer: x509.Certificate, lists: Iterable[x509.CertificateRevocationList]
+) -> datetime | None:
+    """When a certificate was revoked, by any list that its issuer has signed, whenever that was; None: none names it.
+
+    A list of years later says as much of that time as one of then, and more when the theft was noticed late.
+    """
+    found = []
+    for one in lists:
+        if not is_of(one, issuer) or not is_signed_by(one, issuer):
+            continue
+        try:
+            entry = one.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            if entry is not None:
+                found.append(entry.revocation_date_utc)
+        except _MALFORMED:
+            continue
+    return min(found, default=None)
+
+
 def load_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
     """The lists of a PEM file.
 
@@ -71,6 +102,8 @@ def load_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
     """
     end = b"-----END X509 CRL-----\n"
     *parts, rest = pem.split(end)
+    if len(parts) > _MAX_LISTS:
+        raise errors.InvalidCertificate(f"it holds more than {_MAX_LISTS} revocation lists")
     try:
         lists = [x509.load_pem_x509_crl(part + end) for part in parts]
     except (ValueError, x509.InvalidVersion) as error:

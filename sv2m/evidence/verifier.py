@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sv2m import errors, protocol
-from sv2m.evidence import chain, path, revocation, stamps
+from sv2m.evidence import chain, path, revocation, stamps, summary
 from sv2m.evidence.folder import MANIFEST, README, SUMMARY, Folder, message_file, signer
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
+from sv2m.evidence.summary import Summary
+from sv2m.evidence.times import proved
 from sv2m.protocol import checks
 from sv2m.protocol.trailer import check_named, read_trailer_context
 from sv2m.protocol.transcript import Received, Transcript
@@ -35,53 +37,111 @@ class Case:
     """A folder that was checked.
 
     :param transcript: the messages whose signatures and contents are good, and nothing else.
+    :param times: by when each message is proved to have been there, UTC; those of which it is not are left out.
+    :param current: the roles whose certificates a list of today does not name: what such a cloud has signed may be of
+        today, and is still its own.
     """
 
     folder: Folder
     report: Report
     transcript: Transcript
+    times: Mapping[str, datetime] = field(default_factory=dict)
+    current: frozenset[str] = frozenset()
+
+    def is_dated(self, kind: str) -> bool:
+        """Whether it is proved that this message was there before anything befell its signer's certificate."""
+        return kind in self.times
+
+    def is_undeniable(self, kind: str) -> bool:
+        """Whether nobody but the cloud itself can have signed this message."""
+        return self.is_dated(kind) or signer(kind) in self.current
 
 
 def verify(
-    folder: Folder, roots: Sequence[x509.Certificate], tsa_roots: Sequence[x509.Certificate] | None = None
+    folder: Folder,
+    roots: Sequence[x509.Certificate],
+    tsa_roots: Sequence[x509.Certificate] | None = None,
+    lists: Sequence[x509.CertificateRevocationList] = (),
+    now: datetime | None = None,
 ) -> Case:
     """Check a folder.
 
     :param roots: the only certificates that may vouch for the clouds.
     :param tsa_roots: the only ones that may vouch for a timestamp authority; None takes the same.
+    :param lists: revocation lists beside those of the folder. Only what an issuer of a certificate has signed counts.
+    :param now: the time of the hearing, UTC; None is this machine's.
     """
     report = Report()
-    times = stamps.check(folder, roots if tsa_roots is None else tsa_roots, report)
-    at = _time(folder, times, report)
-    leaves = {role: _certificate(folder, role, roots, at, report) for role in _INTRODUCTIONS}
-    transcript = _messages(folder, leaves, report)
-    _manifest(folder, leaves["source"], transcript, report)
+    stamped = stamps.check(folder, roots if tsa_roots is None else tsa_roots, report)
+    said = _summary(folder, report)
+    own = _own_lists(folder, report)
+    parties = {role: _party(folder, role, report) for role in _INTRODUCTIONS}
+    signed = _signed(folder, parties, report)
+    # Before anybody is trusted: by when each message was there does not depend on who signed it.
+    times = proved(_fitting(signed, Report()), stamped)
+    begun = {role: times.get(kind, said.offered_at) for role, kind in _INTRODUCTIONS.items()}
+    judged = _Judged(roots, own, [*own, *lists], now or datetime.now(UTC), report)
+    trusted = {role: judged.trust(role, party, begun[role]) for role, party in parties.items()}
+    _note_word(said, times, report)
+    in_time = {kind: one for kind, one in signed.items() if _in_time(kind, trusted[signer(kind)], times, report)}
+    transcript = _fitting(in_time, report)
+    source = trusted["source"]
+    _manifest(folder, source.leaf if source else None, transcript, report)
     _audit(folder, transcript.migration_id or "", report)
     _copies(folder, roots, "certificates/ca.pem", report)
     _copies(folder, roots if tsa_roots is None else tsa_roots, stamps.ROOTS, report)
-    _summary(folder, transcript.migration_id, report)
+    _fits_summary(folder, said, transcript.migration_id, report)
     _rest(folder, report)
-    return Case(folder, report, transcript)
+    current = frozenset(role for role, one in trusted.items() if one is not None and one.current)
+    return Case(folder, report, transcript, times, current)
 
 
-def _time(folder: Folder, times: Sequence[datetime], report: Report) -> datetime:
-    if times:
-        return min(times)
-    said = [one.get("at") for one in folder.summary.get("documents", ()) if one.get("kind") == "Offer"]
-    try:
-        at = datetime.fromisoformat(str(said[0])).astimezone(UTC)
-    except (IndexError, ValueError):
-        report.add(SUMMARY, BAD, "the folder does not say when the offer was made, and there is no timestamp")
-        return datetime.fromtimestamp(0, UTC)
-    said_at = f"judged at {at:%Y-%m-%d %H:%M} UTC, as the folder says"
-    report.add(SUMMARY, NOTE, f"no timestamp: the certificates are {said_at}")
-    return at
+def verify_all(
+    folders: Sequence[Folder],
+    roots: Sequence[x509.Certificate],
+    tsa_roots: Sequence[x509.Certificate] | None = None,
+    lists: Sequence[x509.CertificateRevocationList] = (),
+    now: datetime | None = None,
+) -> list[Case]:
+    """Check the folders of one hearing: a revocation list that one side shows counts for what the other side shows."""
+    shown = [*lists, *(one for folder in folders for one in _own_lists(folder, Report()))]
+    return [verify(folder, roots, tsa_roots, shown, now=now) for folder in folders]
 
 
-def _certificate(
-    folder: Folder, role: str, roots: Sequence[x509.Certificate], at: datetime, report: Report
-) -> bytes | None:
-    """The leaf of a cloud, if the roots vouch for it at that time."""
+def refused(name: str, error: errors.PeerError) -> Case:
+    """A folder that cannot even be opened: nothing in it is heard, and the hearing goes on."""
+    report = Report()
+    report.add("folder", BAD, str(error))
+    return Case(Folder(name, {}), report, Transcript({}))
+
+
+@dataclass(frozen=True)
+class _Party:
+    """A cloud as the message that introduces it says, its certificates not yet judged."""
+
+    name: str
+    chain: Sequence[x509.Certificate]
+
+    @property
+    def leaf(self) -> bytes:
+        return self.chain[0].public_bytes(Encoding.DER)
+
+
+@dataclass(frozen=True)
+class _Trusted:
+    """A cloud for which the roots vouch.
+
+    :param revoked: when the first certificate of its path was revoked, UTC; None: no list says that one was.
+    :param current: whether lists of today say of each of them that it was not.
+    """
+
+    leaf: bytes
+    ends: datetime
+    revoked: datetime | None
+    current: bool
+
+
+def _party(folder: Folder, role: str, report: Report) -> _Party | None:
     kind, name = _INTRODUCTIONS[role], f"certificates/{role}.pem"
     document = folder.messages.get(kind)
     if document is None:
@@ -89,16 +149,113 @@ def _certificate(
         return None
     try:
         party = protocol.claimed_party(document)
-        leaf, *others = path.load_chain(party.chain)
-        for copy, expected in ((name, [leaf]), (f"certificates/{role}-issuers.pem", others)):
+        chain = path.load_chain(party.chain)
+        for copy, expected in ((name, chain[:1]), (f"certificates/{role}-issuers.pem", chain[1:])):
             _check_copy(folder, copy, expected)
-        whole = path.validate([leaf, *others], party.name, roots, at)
-        _check_revoked(folder, name, whole, at, report)
     except errors.SV2MError as error:
         report.add(name, BAD, str(error))
         return None
-    report.add(name, GOOD, f"{party.name}, valid at {at:%Y-%m-%d %H:%M} UTC under a root that you gave")
-    return party.chain[0]
+    return _Party(party.name, chain)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the roots say of clouds.
+
+    :param own: the folder's revocation lists; lists: these, and those of others.
+    :param now: of the hearing, UTC.
+    """
+
+    roots: Sequence[x509.Certificate]
+    own: Sequence[x509.CertificateRevocationList]
+    lists: Sequence[x509.CertificateRevocationList]
+    now: datetime
+    report: Report
+
+    def trust(self, role: str, party: _Party | None, at: datetime | None) -> _Trusted | None:
+        """:param at: by when the message that introduces the cloud was there, UTC."""
+        name = f"certificates/{role}.pem"
+        if party is None:
+            return None
+        if at is None:
+            self.report.add(name, BAD, "neither a timestamp nor the folder says when the offer was made")
+            return None
+        try:
+            whole = path.validate(party.chain, party.name, self.roots, at)
+        except errors.SV2MError as error:
+            self.report.add(name, BAD, str(error))
+            return None
+        self.report.add(name, GOOD, f"{party.name}, valid at {at:%Y-%m-%d %H:%M} UTC under a root that you gave")
+        revoked = self._revoked(name, whole, at)
+        current = revoked is None and self._is_current(whole)
+        if not current:
+            text = "no list of today clears it: what it signed without a timestamp convicts nobody"
+            self.report.add(name, NOTE, text)
+        return _Trusted(party.leaf, whole[0].not_valid_after_utc, revoked, current)
+
+    def _is_current(self, whole: Sequence[x509.Certificate]) -> bool:
+        # Lists need not name a certificate that has ended.
+        return all(
+            self.now <= certificate.not_valid_after_utc and any(_speaks(one, issuer, self.now) for one in self.lists)
+            for certificate, issuer in itertools.pairwise(whole)
+        )
+
+    def _revoked(self, name: str, whole: Sequence[x509.Certificate], at: datetime) -> datetime | None:
+        found = []
+        for certificate, issuer in itertools.pairwise(whole):
+            serial = f"{certificate.serial_number:x}"
+            when = revocation.revoked_at(certificate, issuer, self.lists)
+            if when is not None:
+                self.report.add(name, NOTE, f"{serial} was revoked at {when:%Y-%m-%d %H:%M:%S} UTC")
+                found.append(when)
+            elif not any(_speaks(one, issuer, at) for one in self.lists):
+                self.report.add(name, NOTE, f"no list that was kept says whether {serial} was revoked")
+            if any(revocation.is_of(one, issuer) and not revocation.is_signed_by(one, issuer) for one in self.own):
+                text = f"a list that {issuer.subject.rfc4514_string()} is said to have signed was changed"
+                self.report.add(_LISTS, BAD, text)
+        return min(found, default=None)
+
+
+def _speaks(one: x509.CertificateRevocationList, issuer: x509.Certificate, at: datetime) -> bool:
+    try:
+        revocation.check_list(one, issuer, at)
+    except errors.SV2MError:
+        return False
+    return True
+
+
+def _own_lists(folder: Folder, report: Report) -> list[x509.CertificateRevocationList]:
+    try:
+        return revocation.load_lists(folder.files[_LISTS]) if _LISTS in folder.files else []
+    except errors.SV2MError as error:
+        report.add(_LISTS, BAD, str(error))
+        return []
+
+
+def _in_time(kind: str, by: _Trusted | None, times: Mapping[str, datetime], report: Report) -> bool:
+    """Whether a message was there while its signer's certificate was its signer's.
+
+    Each is judged at its own time. Who has stolen a key signs what he likes, and shows it among stamped messages of
+    before; so of a revoked certificate only what is proved to have been there before the revocation is its owner's.
+    """
+    name, at = message_file(kind), times.get(kind)
+    if by is None:
+        report.add(name, BAD, f"the {signer(kind)} that should have signed it is not known")
+        return False
+    if by.revoked is not None and (at is None or at >= by.revoked):
+        shown = "at no time" if at is None else f"only at {at:%Y-%m-%d %H:%M:%S} UTC"
+        text = f"a timestamp shows it {shown}, and the {signer(kind)}'s certificate was revoked at {by.revoked}"
+        report.add(name, BAD, f"{text}: whoever has stolen the key may have signed it")
+        return False
+    if at is not None and at > by.ends:
+        report.add(name, NOTE, f"its timestamp is of after the end of the {signer(kind)}'s certificate")
+    return True
+
+
+def _note_word(said: Summary, times: Mapping[str, datetime], report: Report) -> None:
+    if said.offered_at is not None and "Offer" not in times:
+        said_at = f"judged at {said.offered_at:%Y-%m-%d %H:%M} UTC, as the folder says"
+        report.add(SUMMARY, NOTE, f"no timestamp: the certificates are {said_at}")
 
 
 def _check_copy(folder: Folder, name: str, expected: Sequence[x509.Certificate]) -> None:
@@ -107,48 +264,33 @@ def _check_copy(folder: Folder, name: str, expected: Sequence[x509.Certificate])
         raise errors.InvalidCertificate(f"{name} is not what the message brought")
 
 
-def _check_revoked(folder: Folder, name: str, whole: Sequence[x509.Certificate], at: datetime, report: Report) -> None:
-    try:
-        lists = revocation.load_lists(folder.files[_LISTS]) if _LISTS in folder.files else []
-    except errors.SV2MError as error:
-        report.add(_LISTS, BAD, str(error))
-        return
-    for certificate, issuer in itertools.pairwise(whole):
-        if any(one.issuer == issuer.subject and not revocation.is_signed_by(one, issuer) for one in lists):
-            report.add(_LISTS, BAD, f"a list that {issuer.subject.rfc4514_string()} is said to have signed was changed")
-        speaking = []
-        for one in lists:
-            try:
-                revocation.check_list(one, issuer, at)
-            except errors.SV2MError:
-                continue
-            speaking.append(one)
-        if not speaking:
-            report.add(name, NOTE, f"no list that was kept says whether {certificate.serial_number:x} was revoked")
-        for one in speaking:
-            entry = one.get_revoked_certificate_by_serial_number(certificate.serial_number)
-            if entry is not None and entry.revocation_date_utc <= at:
-                raise errors.InvalidCertificate(f"{certificate.serial_number:x} was revoked before")
-
-
-def _messages(folder: Folder, leaves: dict[str, bytes | None], report: Report) -> Transcript:
-    """The messages that are good: signed by their cloud, and fitting what was said before."""
-    transcript = Transcript({})
+def _signed(folder: Folder, parties: Mapping[str, _Party | None], report: Report) -> dict[str, Received]:
+    """The messages that have the signature of the cloud that is said to have signed them."""
+    found: dict[str, Received] = {}
     for kind, document in folder.messages.items():
-        name, leaf = message_file(kind), leaves[signer(kind)]
-        if leaf is None:
-            report.add(name, BAD, f"the {signer(kind)} that should have signed it is not known")
-            continue
+        party = parties[signer(kind)]
         try:
-            verified = protocol.verify(document, kind, leaf)
-            received = Received(protocol.decode(verified.message_document), verified.digest, document)
-            offer = received.message if isinstance(received.message, protocol.Offer) else None
+            if party is None:
+                raise errors.InvalidSignature(f"the {signer(kind)} that should have signed it is not known")
+            verified = protocol.verify(document, kind, party.leaf)
+            found[kind] = Received(protocol.decode(verified.message_document), verified.digest, document)
+        except errors.SV2MError as error:
+            report.add(message_file(kind), BAD, str(error))
+    return found
+
+
+def _fitting(signed: Mapping[str, Received], report: Report) -> Transcript:
+    """Those that fit what was said before, in the protocol's order."""
+    transcript = Transcript({})
+    for kind, received in signed.items():
+        offer = received.message if isinstance(received.message, protocol.Offer) else None
+        try:
             checks.check(transcript, received.message, offer.destination if offer else "", None)
             transcript = transcript.having(received)
         except errors.SV2MError as error:
-            report.add(name, BAD, str(error))
+            report.add(message_file(kind), BAD, str(error))
             continue
-        report.add(name, GOOD, f"signed by the {signer(kind)}, and fits the messages before it")
+        report.add(message_file(kind), GOOD, f"signed by the {signer(kind)}, and fits the messages before it")
     return transcript
 
 
@@ -188,7 +330,7 @@ def _audit(folder: Folder, migration_id: str, report: Report) -> None:
     log = chain.read(lines, migration_id)
     for fault in log.faults:
         report.add("audit", BAD, fault)
-    told = {event["kind"]: event.get("sha384") for event in log.events if event.get("action") == "document"}
+    told = {event["kind"]: event["sha384"] for event in log.events if event["action"] == "document"}
     whole = log.events[:1] and log.events[0]["action"] == "created"
     for kind, document in folder.messages.items():
         digest = hashlib.sha384(document).hexdigest()
@@ -215,11 +357,18 @@ def _copies(folder: Folder, roots: Sequence[x509.Certificate], name: str, report
         report.add(name, BAD, "it is not a root that you gave")
 
 
-def _summary(folder: Folder, migration_id: str | None, report: Report) -> None:
+def _summary(folder: Folder, report: Report) -> Summary:
+    try:
+        return summary.read(folder.files.get(SUMMARY, b"{}"))
+    except errors.PeerError as error:
+        report.add(SUMMARY, BAD, str(error))
+        return Summary()
+
+
+def _fits_summary(folder: Folder, said: Summary, migration_id: str | None, report: Report) -> None:
     """Nobody has signed it; but it must not say otherwise than the messages."""
-    said = {one.get("kind"): one.get("sha384") for one in folder.summary.get("documents", ())}
     told = {kind: hashlib.sha384(document).hexdigest() for kind, document in folder.messages.items()}
-    if folder.summary.get("migration_id") != migration_id or any(said.get(kind) != told[kind] for kind in told):
+    if said.migration_id != migration_id or any(said.digests.get(kind) != told[kind] for kind in told):
         report.add(SUMMARY, BAD, "it does not fit the messages")
 
 

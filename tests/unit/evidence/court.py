@@ -23,7 +23,7 @@ from sv2m.engine.stamping import Stamper
 from sv2m.evidence import judge
 from sv2m.evidence import timestamps as stamps
 from sv2m.evidence.folder import Folder
-from sv2m.evidence.verifier import Case, verify
+from sv2m.evidence.verifier import Case, verify_all
 from sv2m.protocol import segments
 from tests.protocol import clouds
 from tests.protocol.certificates import Identity
@@ -118,7 +118,7 @@ class Court:
         return migration_id
 
     def hears(self, *folders: Folder) -> Judgement:
-        return Judgement([verify(folder, self.roots) for folder in folders])
+        return Judgement(verify_all(folders, self.roots))
 
 
 def kept(migration_id: str, cloud: str) -> evidence.Kept:

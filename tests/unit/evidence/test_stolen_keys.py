@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""B's key is stolen, its certificate revoked, and the thief signs what B never said."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sv2m import protocol as p
+from sv2m.evidence.folder import Folder, message_file
+from sv2m.evidence.report import NOTE
+from sv2m.evidence.revocation import load_lists
+from sv2m.evidence.stamps import DIRECTORY, stamp_file
+from sv2m.evidence.verifier import verify, verify_all
+from tests.protocol.certificates import Identity
+from tests.protocol.clouds import Pair
+from tests.unit.evidence.court import Court, Judgement
+from tests.unit.evidence.test_judge import replaced, says_instead
+
+B = "cloud-v.sv2m"
+CRL = "certificates/crl.pem"
+
+
+@dataclass
+class Theft:
+    """What there is: B's true story, told before the theft, and the thief's.
+
+    :param true: as A keeps it, with timestamps and the revocation list of that time.
+    :param lie: the thief's, with a Receipt of after the revocation, refused; the list of now, and no timestamp.
+    :param late: the same, stamped by the authority as soon as the thief had it.
+    """
+
+    pair: Pair
+    true: Folder
+    lie: Folder
+    late: Folder
+
+
+@pytest.fixture(scope="module")
+def theft(court: Court) -> Iterator[Theft]:
+    victim = court.enrol(B)
+    serial = court.authority.issued()[-1].serial_number
+    pair = court.pair(b=victim).run("hear receipt")
+    true = court.keeps(pair.a)
+    _pass_a_second()
+    court.authority.revoke(serial)
+    forged = says_instead(pair.a, refusal(pair), victim)
+    yield Theft(pair, true, court.keeps(forged, stamped=False), court.keeps(forged))
+
+
+def _pass_a_second() -> None:
+    """Lists count in whole seconds: the revocation is to be in a later one than the timestamps."""
+    time.sleep(1)
+
+
+def refusal(pair: Pair) -> p.Message:
+    return dataclasses.replace(pair.b.machine.message(p.Receipt), outcome="refused", reason="never-came")
+
+
+def stamps_of(folder: Folder) -> dict[str, bytes | None]:
+    """All timestamps but the Receipt's and that of the log, which tells of another Receipt."""
+    kept = {stamp_file(kind) for kind in ("Transfer", "Prepared", "Release")} | {f"{DIRECTORY}ca.pem"}
+    return {name: data for name, data in folder.files.items() if name in kept}
+
+
+def test_the_true_story_stands(court: Court, theft: Theft) -> None:
+    """Also beside a list of after the theft: every message was there before."""
+    judged = court.hears(theft.true, theft.lie)
+    assert judged.cases[0].report.good
+    assert judged.proves(B, "runs")
+
+
+def test_a_receipt_without_a_timestamp_among_stamped_messages(court: Court, theft: Theft) -> None:
+    """The other stamps show nothing of this one."""
+    forged = replaced(theft.lie, stamps_of(theft.true))
+    judged = court.hears(theft.true, forged)
+    assert [off for off in judged.off if off.startswith(message_file("Receipt"))]
+    assert judged.convicted == []
+
+
+def test_the_list_of_the_other_side_tells_of_the_theft(court: Court, theft: Theft) -> None:
+    """The thief leaves the list of after the revocation out of his folder; B has one."""
+    forged = replaced(theft.lie, {**stamps_of(theft.true), CRL: theft.true.files[CRL]})
+    b = replaced(theft.true, {CRL: theft.lie.files[CRL]})
+    judged = court.hears(b, forged)
+    assert judged.cases[0].report.good
+    assert [off for off in judged.off if off.startswith(message_file("Receipt"))]
+    assert judged.convicted == []
+
+
+def test_the_judges_own_list_tells_of_the_theft(court: Court, theft: Theft) -> None:
+    forged = replaced(theft.lie, {CRL: None})
+    case = verify(forged, court.roots, lists=load_lists(theft.lie.files[CRL]))
+    assert any("revoked" in one.text for one in case.report.bad)
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["among stamped messages", "without any timestamp"])
+def test_nobody_knows_of_the_theft_yet(court: Court, theft: Theft, stamped: bool) -> None:
+    """Only the list of the time before: the Receipt whose time is proved stands, and the other convicts nobody."""
+    stamps = stamps_of(theft.true) if stamped else {}
+    forged = replaced(theft.lie, {CRL: theft.true.files[CRL], **stamps})
+    judged = court.hears(theft.true, forged)
+    assert judged.off == []
+    assert judged.convicted == []
+
+
+def test_a_timestamp_of_after_the_revocation_helps_nobody(court: Court, theft: Theft) -> None:
+    judged = court.hears(theft.true, theft.late)
+    assert [off for off in judged.off if off.startswith(message_file("Receipt"))]
+    assert judged.convicted == []
+
+
+def test_no_timestamps_at_all_and_a_revoked_certificate(court: Court, theft: Theft) -> None:
+    """Nothing shows of any of B's messages that it was there before: they prove nothing, true or not."""
+    bare = replaced(theft.true, {name: None for name in theft.true.files if name.startswith(DIRECTORY)})
+    judged = court.hears(bare, theft.lie)
+    assert {message_file(kind) for kind in ("TokenBA1", "TokenBA2", "Prepared", "Receipt")} <= {
+        one.subject for one in judged.cases[0].report.bad
+    }
+    assert judged.convicted == []
+    assert judged.proved == []
+
+
+def _denial(court: Court, by: Identity) -> list[Folder]:
+    pair = court.pair(b=by).run("hear receipt")
+    lie = says_instead(pair.b, refusal(pair), by)
+    return [court.keeps(pair.a, stamped=False), court.keeps(lie, stamped=False)]
+
+
+def test_without_timestamps_a_list_of_today_lets_b_be_convicted(court: Court) -> None:
+    """Whatever was signed, and when: the key is B's own today."""
+    folders = _denial(court, court.b)
+    assert court.hears(*folders).convicted == [(court.b.name, "two-faced")]
+
+
+def test_without_timestamps_and_without_a_list_of_today_nobody_is_convicted(court: Court) -> None:
+    """Years later, the lists of then say nothing of a key that was stolen in between."""
+    years_later = datetime.now(UTC) + timedelta(days=400)
+    judged = Judgement(verify_all(_denial(court, court.b), court.roots, now=years_later))
+    assert judged.off == []
+    assert judged.convicted == []
+    notes = [one.text for case in judged.cases for one in case.report.findings if one.result == NOTE]
+    assert any("list of today" in text for text in notes)
