@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 
 from sv2m import protocol
 from sv2m.evidence.folder import MANIFEST, README, SUMMARY, message_file, signer
 from sv2m.evidence.stamps import ROOTS, listing_file
+from sv2m.protocol.session import OPENING
 
 _DS = "http://www.w3.org/2000/09/xmldsig#"
 _CRL = " -crl_check -CRLfile certificates/crl.pem"
@@ -32,6 +33,7 @@ def write(names: Mapping[str, str], files: Mapping[str, bytes], at: datetime, st
         files="\n".join(f"  {name}" for name in listed),
         chains=_chains(files, at),
         signatures=_signatures(files),
+        together=_together(files, names["id"]),
         trailer=_trailer(files),
         timestamps=_timestamps(files, stamped),
         audit=_audit(files),
@@ -62,6 +64,55 @@ def _signatures(files: Mapping[str, bytes]) -> str:
         f"xmlsec1 --verify --enabled-key-data key-name{more} \\\n    --pubkey-cert-pem certificates/{role}.pem {name}"
         for name, role, more in signed
     )
+
+
+#: Which messages carry the digest of which, under which name.
+_DIGESTS = {
+    "Offer": ("TokenAB", "TokenBA2"),
+    "Envelope": ("Prepared", "Release", "Receipt"),
+    "Transfer": ("Prepared", "Release", "Receipt"),
+    "Prepared": ("Release",),
+    "Release": ("Receipt",),
+    "Receipt": ("Closure",),
+}
+_NONCES = {("NonceB", "TokenBA1"): ("TokenAB", "TokenBA2"), ("NonceA", "TokenAB"): ("TokenBA2",)}
+_WITHDRAWN = b"<sv2m:Outcome>withdrawn</sv2m:Outcome>"
+
+
+def _together(files: Mapping[str, bytes], migration_id: str) -> str:
+    """Comparisons, each with both its tags: what could not be read or computed is found nowhere."""
+    there = [kind for kind in protocol.KINDS if message_file(kind) in files]
+    root = f'xmlns:sv2m="urn:sv2m:1" MigrationId="{migration_id}" Version="1">'
+    begins = [f'grep -q "^<sv2m:{kind} $of" {message_file(kind)}' for kind in there]
+    found = [_compared(f"'{root}'", begins, "every message is of this migration")] if there else []
+    for (name, first), later in _NONCES.items():
+        # Read between its tags; the message has it once.
+        value = f"$(sed -n 's/.*<sv2m:{name}>\\([^<]*\\)<.*/\\1/p' {message_file(first)})"
+        found.append(_named(there, first, later, name, value))
+    if all(kind in there for kind in OPENING):
+        opening = " ".join(message_file(kind) for kind in OPENING)
+        digest = f"$(cat {opening} | \\\n    openssl dgst -sha384 -binary | openssl base64 -A)"
+        session = [kind for kind in protocol.KINDS if kind not in OPENING]
+        found.append(_named(there, OPENING[-1], session, "Sid", digest))
+    for named, later in _DIGESTS.items():
+        # A withdrawal answers no Receipt.
+        sure = [kind for kind in later if kind in there and _WITHDRAWN not in files[message_file(kind)]]
+        digest = f"$(openssl dgst -sha384 -binary {message_file(named)} | openssl base64 -A)"
+        found.append(_named(there, named, sure, f"{named}Digest", digest))
+    return _indented(one for one in found if one)
+
+
+def _named(there: Sequence[str], named: str, later: Iterable[str], name: str, value: str) -> str:
+    naming = [kind for kind in later if kind in there]
+    if named not in there or not naming:
+        return ""
+    finds = [f'grep -qF "$of" {message_file(kind)}' for kind in naming]
+    return _compared(f'"<sv2m:{name}>{value}</sv2m:{name}>"', finds, f"{name} is right")
+
+
+def _compared(value: str, finds: Iterable[str], said: str) -> str:
+    compared = " && \\\n    ".join([*finds, f"echo OK: {said}"])
+    return f"of={value}; \\\n    {compared}"
 
 
 def _trailer(files: Mapping[str, bytes]) -> str:

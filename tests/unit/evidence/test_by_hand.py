@@ -3,29 +3,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
 
+from sv2m import protocol as p
 from sv2m.api import evidence
 from sv2m.cli.evidence import VerifyEvidence
 from sv2m.db import engine, migrations, timestamps
 from sv2m.engine import retention
 from sv2m.engine.stamping import Stamper
+from sv2m.evidence.folder import message_file
+from tests.protocol import clouds
+from tests.protocol.clouds import MIGRATION, other_id
 from tests.unit.evidence.court import STAMPED, Court, kept, resigned, unpacked
 
 NEEDED = pytest.mark.skipif(
     not (shutil.which("xmlsec1") and shutil.which("openssl")), reason="xmlsec1 and openssl are needed"
 )
 #: Programs that the text may use: the two, and what every shell has.
-ALLOWED = {"xmlsec1", "openssl", "cat", "cut", "grep", "for", "while", "before"}
+ALLOWED = {"xmlsec1", "openssl", "cat", "cut", "grep", "sed", "while", "before", "of"}
 
 
 @pytest.fixture
@@ -79,6 +86,8 @@ def test_the_text_is_followed_to_the_letter(folder: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         if "openssl ts" in command:
             assert "Verification: OK" in done.stdout + done.stderr
+        if command.startswith(("of=", "grep -qF")):
+            assert done.stdout.startswith("OK: ")
         if command.startswith(("before=", "while ")):
             assert done.stdout == "", "nothing is printed where all is whole"
 
@@ -97,6 +106,8 @@ def test_the_text_is_followed_to_the_letter(folder: Path) -> None:
         ("certificates/source.pem", "openssl verify"),
         ("manifest.xml", "xmlsec1"),
         ("manifest.xml", "TrailerDigest"),
+        ("messages/04-", "Sid"),
+        ("messages/07-", "TransferDigest"),
     ],
 )
 def test_a_changed_file_is_found_by_hand(folder: Path, begins: str, found_by: str) -> None:
@@ -106,6 +117,40 @@ def test_a_changed_file_is_found_by_hand(folder: Path, begins: str, found_by: st
     data[data.rfind(b"</ds:DigestValue>") - 9 if begins == "manifest.xml" else len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     assert any(found_by in command for command in failing(folder))
+
+
+@NEEDED
+@pytest.mark.parametrize("kind", p.KINDS)
+@pytest.mark.parametrize("migration_id", [MIGRATION, other_id()], ids=["the same id", "another id"])
+def test_a_well_signed_message_of_another_migration_is_found_by_hand(
+    folder: Path, court: Court, kind: str, migration_id: str
+) -> None:
+    """Both clouds' own signatures are on it: with nothing but the signatures looked at, it would pass. The other
+    migration may even have had the same id: a stranger's recordings from before a database was restored."""
+    other = court.pair(migration_id=migration_id, generation=3)
+    other.offer = dataclasses.replace(other.offer, not_after=other.offer.not_after + timedelta(hours=1))
+    with mock.patch.object(clouds, "nonce", lambda letter: letter.lower().encode() * 32):
+        other.run()
+    path = folder / message_file(kind)
+    swapped = (other.a if kind in other.a.transcript else other.b).document(kind)
+    assert swapped != path.read_bytes()
+    path.write_bytes(swapped)
+    broken = failing(folder, but="while read")
+    assert [command for command in broken if command.startswith("of=")]
+    assert not [command for command in broken if "xmlsec1" in command], "its signature is good"
+
+
+@NEEDED
+def test_a_withdrawal_is_followed_to_the_letter(court: Court, tmp_path: Path) -> None:
+    """It answers no Receipt, and is of this session all the same."""
+    pair = court.pair().run("hear envelope")
+    pair.a.local(p.Failed("aborted"))
+    pair.a.local(p.Undone(clouds.NOW))
+    for name, data in court.keeps(pair.a).files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    assert any("11-Closure.xml" in command and "Sid" in command for command in told(tmp_path))
+    assert failing(tmp_path) == []
 
 
 @NEEDED
@@ -127,7 +172,7 @@ def verify(folder: Path, *more: str) -> tuple[int, str]:
 
     out = io.StringIO()
     command = VerifyEvidence(_App(stdout=out, options=SimpleNamespace(), api_version={}, LOG=None), None)
-    parsed = command.get_parser("verify").parse_args([str(folder), "-f", "csv", *more])
+    parsed = command.get_parser("verify").parse_args([str(folder), *more, "-f", "csv"])
     return command.run(parsed), out.getvalue()
 
 
