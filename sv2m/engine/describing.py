@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from sv2m import errors, protocol
+from sv2m.engine.marking import check_not_released
 from sv2m.engine.work import Work
 
 MOVABLE = ("ACTIVE", "PAUSED")
@@ -17,6 +18,7 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
     :param server: from :class:`sv2m.engine.ports.Servers`; gets the key ``disks``: the same disks with volume ids.
     :returns: ``needs`` and the list of streams (id, kind, index, size, segment_size). Stream 0 is the signature's.
     :raises ServerNotMovable: naming what stands in the way.
+    :raises HostError: it has been released, by a migration of which this database does not know.
     """
     if server["status"] not in MOVABLE:
         raise errors.ServerNotMovable(
@@ -27,6 +29,7 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
         raise errors.ServerNotMovable(
             f"server {server['id']} is busy: {server['task_state']}", remedy="Wait until Nova has finished with it."
         )
+    check_not_released(work, server)
     if server["config_drive"]:
         raise errors.ServerNotMovable(f"server {server['id']} has a config drive")
     seen = work.services.edm.describe(work.context, server["host"], server["id"])

@@ -40,7 +40,7 @@ SOURCE: Mapping[str, Step] = {
     "transferring": Step(source.send, "EDM, Nova, MAM, KM"),
     "transferred": Step(source.hear_prepared, "peer, CMM, MAM"),
     "prepared": Step(source.release, "Cinder, EDM, MAM"),
-    "released": Step(source.hear_receipt, "peer, CMM, MAM", may_fail=False),
+    "released": Step(source.hear_receipt, "Nova, peer, CMM, MAM", may_fail=False),
     "receipted": Step(source.remove, "Neutron, Nova, EDM, Cinder, KM, MAM", may_fail=False),
     "closing": Step(telling.tell, "peer", may_fail=False),
     "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM", may_fail=False),

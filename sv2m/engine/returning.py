@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.forgetting import destroy_keys, revoke_access
+from sv2m.engine.marking import check_not_released
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -21,7 +22,12 @@ _PATIENCE = 20.0
 
 
 def withdraw(work: Work) -> None:
-    """``withdrawing``: A gave up before the commit. The VM first, then the keys; B is told next."""
+    """``withdrawing``: A gave up before the commit. The VM first, then the keys; B is told next.
+
+    :raises HostError: the VM was released, and only a database restored from a backup believes that it was not.
+    """
+    if work.state.get("stopped"):
+        _check_not_released(work)
     restore(work)
     actions = work.machine.local(protocol.Undone(datetime.now(UTC)))
     documents = [(messages.SENT, work.sign([action])) for action in actions if isinstance(action, protocol.Send)]
@@ -54,6 +60,14 @@ def restore(work: Work) -> None:
     if "TokenBA2" in work.documents:
         destroy_keys(work, [state["vmk_ref"]] if "vmk_ref" in state else [])
     revoke_access(work)
+
+
+def _check_not_released(work: Work) -> None:
+    try:
+        server = work.services.servers.get(work.row.server_id or "")
+    except errors.NotFound:
+        return
+    check_not_released(work, server)
 
 
 def _bring_back(work: Work) -> None:

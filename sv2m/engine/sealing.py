@@ -13,6 +13,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.asking import Stopping
+from sv2m.engine.marking import check_not_released
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def _stop_server(work: Work) -> None:
     """
     server_id = work.row.server_id or ""
     servers = work.services.servers
+    check_not_released(work, servers.get(server_id))
     if not work.state.get("stopped"):
         work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
     servers.lock(server_id, LOCK_REASON.format(id=work.id, peer=work.row.peer))

@@ -11,7 +11,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations
-from sv2m.engine import describing, sealing
+from sv2m.engine import describing, marking, sealing
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import destroy_keys, revoke_access
 from sv2m.engine.work import Work
@@ -166,6 +166,7 @@ def release(work: Work) -> None:
 
 def hear_receipt(work: Work) -> None:
     """``released``: ask until B's signature says what became of the VM."""
+    marking.mark_released(work)
     reply = _reply(ask(work, work.documents["Release"], committed=True), "Receipt")
     received = work.verify(reply, "Receipt")
     work.machine.receive(received, datetime.now(UTC))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""At A, outside SV2M's database: the mark of a server that has been released.
+
+A database that was restored from a backup is older than the truth, and may believe of a migration that it can still be
+withdrawn, when B runs the server already. So before B is asked with the Release, the server's lock in Nova gets a
+reason that says so, and whoever is about to let a server run at A, or to send it again, reads it first.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from sv2m import errors
+from sv2m.engine.work import Work
+
+LOG = logging.getLogger(__name__)
+
+#: The reason of the lock of a server that B may be running.
+REASON = "SV2M migration {id} released to {peer}"
+_RELEASED = re.compile(r"SV2M migration (\S+) released ")
+#: The error code where a server must not run here, although the database knows nothing of its release.
+RELEASED_BEFORE = "released-before"
+
+
+def mark_released(work: Work) -> None:
+    """Write at the server that it is B's. May be repeated.
+
+    Nova's failure keeps B from nothing: this is a safeguard against one mistake of people, and the commit is durable
+    without it. It is tried again each time that B is asked.
+    """
+    if work.state.get("marked"):
+        return
+    server_id = work.row.server_id or ""
+    try:
+        work.services.servers.lock(server_id, REASON.format(id=work.id, peer=work.row.peer))
+        marked = released_by(work.services.servers.get(server_id)) == work.id
+    except errors.SV2MError as error:
+        LOG.warning("Migration %s: server %s is not marked as released: %s", work.id, server_id, error)
+        return
+    if not marked:
+        LOG.warning("Migration %s: Nova did not take the mark that server %s is released", work.id, server_id)
+    work.remember(marked=True)
+
+
+def released_by(server: dict[str, Any]) -> str | None:
+    """The id of the migration that has released a server, if its lock says that one has.
+
+    :param server: from :class:`sv2m.engine.ports.Servers`.
+    """
+    found = _RELEASED.match(server["lock_reason"] or "")
+    return found[1] if found else None
+
+
+def check_not_released(work: Work, server: dict[str, Any]) -> None:
+    """Before a server runs at A, or is sent from there, in a phase in which it has not been released.
+
+    :raises HostError: its lock says that it was; the migration's error says so, too.
+    """
+    by = released_by(server)
+    if by is None:
+        return
+    error = errors.HostError(
+        f"server {server['id']} was released by migration {by}. This database, restored from a backup, does not know "
+        "of it; the server may run at the peer, and is left as it is",
+        code=RELEASED_BEFORE,
+        remedy="Ask the peer's operators; see doc/operating.md, Backup and restore.",
+    )
+    if work.row.error_code != RELEASED_BEFORE:
+        work.note(fault=error.fault, error_code=error.code, error_message=error.message, error_remedy=error.remedy)
+    raise error
