@@ -12,13 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from lab import evidence, namespace
 from lab.cloud import PORTS
@@ -156,8 +150,7 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
         landed = world.finished(world.b, migration)["server_id"]
     secrets["EIK at B"] = _eik(world.b, landed)
     _are_what_they_should_be(secrets, migration, world)
-    # It is DER; in PEM it is searched for by its private numbers too.
-    secrets["ekB in PEM"] = _ekb(secrets).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = _ekb(secrets).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     # QEMU's passphrase is a key in hexadecimal; that form is searched for as well.
     passphrases = {f"{name} in hex": key.hex().encode() for name, key in secrets.items() if len(key) == 32}
     search = Search({**secrets, **passphrases})
@@ -177,15 +170,14 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
         assert _too_large(side) == []
         evidence.save(side.session, migration, tmp_path / "evidence" / side.name)
     assert search.within(files(tmp_path / "evidence")) == []
-    public = _ekb(secrets).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     (answer,) = (tmp_path / "evidence" / world.a.name).rglob("*-TokenBA2.xml")
     assert base64.b64encode(public) in b"".join(answer.read_bytes().split()), "it is the ekB that A wrapped to"
 
 
 def _ekb(secrets: dict[str, bytes]) -> rsa.RSAPrivateKey:
-    """B's private half, of the only ekB among the secrets."""
+    """B's private half, of the only ekB among the secrets; it is searched for by its private numbers too."""
     (found,) = [content for name, content in secrets.items() if re.fullmatch(r"sv2m-[0-9a-f-]{36}-ekB at .+", name)]
-    key = load_der_private_key(found, None)
+    key = load_pem_private_key(found, None)
     assert isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 3072
     return key
 
