@@ -71,7 +71,8 @@ class TimestampAuthority:
                     stream=True,
                 )
                 response: bytes = answer.raw.read(limit + 1, decode_content=True)
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                # ValueError: requests reads where an answer redirects to, though it is not followed.
                 raise errors.ServiceUnavailable(
                     f"the timestamp authority does not answer: {type(error).__name__}"
                 ) from error

@@ -65,6 +65,9 @@ NAMES = (
     "certificate",
     "revocation",
     "anchors",
+    "evidence",
+    "zip_file",
+    "timestamp",
 )
 
 

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +23,9 @@ from sv2m.cmm import request
 from sv2m.cmm.est import EstClient
 from sv2m.cmm.fetch import HttpFetch
 from sv2m.cmm.revocation import RevocationLists
+from sv2m.engine.authority import TimestampAuthority
 from sv2m.evidence import path
+from sv2m.evidence.folder import Folder
 from sv2m.gateway.client import PeerClient
 from tests.fuzz.targets import answers, authority
 from tests.unit.agent.domains import XML
@@ -113,6 +118,26 @@ def test_broken_http_of_a_ca_is_an_outage(answer: answers.Parsed) -> None:
             HttpFetch(5)("http://crl.test/ca.crl", 1000)
         with pytest.raises(errors.ServiceUnavailable):
             EstClient("https://ca.test", "cloud", "pass", None, 5).cacerts()
+
+
+@pytest.mark.parametrize("answer", _ANSWERS.values(), ids=_ANSWERS)
+def test_broken_http_of_a_timestamp_authority_is_an_outage(answer: answers.Parsed, tmp_path: Path) -> None:
+    (tmp_path / "roots.pem").write_bytes(authority.root().public_bytes(Encoding.PEM))
+    asked = TimestampAuthority("http://tsa.test", str(tmp_path / "roots.pem"), None, 5)
+    with answers.answering(answer), pytest.raises(errors.HostError):
+        asked.stamp(b"anything")
+
+
+def test_a_file_without_a_name_is_the_fault_of_whoever_packed_it() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("x", b"")
+    nameless = bytearray(content.getvalue())
+    entry = nameless.index(b"PK\x01\x02")
+    # The one letter that was its name is a comment now (APPNOTE.TXT, 4.3.12).
+    nameless[entry + 28], nameless[entry + 32] = 0, 1
+    with pytest.raises(errors.PeerError, match="is named ''"):
+        Folder.unpack("other side's", bytes(nameless))
 
 
 @pytest.mark.parametrize("answer", _ANSWERS.values(), ids=_ANSWERS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from sv2m.evidence import path
+from sv2m.evidence import chain, path
 from sv2m.protocol import records
 from sv2m.protocol.wire import document as documents
 from tests.fuzz import target as targets
@@ -51,6 +52,11 @@ def test_certificates_of_which_not_every_error_is_foreseen(monkeypatch: pytest.M
 
     monkeypatch.setattr(path, "load_chain", load)
     assert _broken("certificate")
+
+
+def test_a_log_of_which_not_every_event_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "_event", json.loads)
+    assert _broken("evidence")
 
 
 def test_the_command_prints_its_table(tmp_path: Path) -> None:
