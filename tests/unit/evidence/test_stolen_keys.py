@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sv2m import protocol as p
+from sv2m.api import evidence
+from sv2m.db import engine, migrations
+from sv2m.engine import retention
 from sv2m.evidence.folder import Folder, message_file
 from sv2m.evidence.report import NOTE
 from sv2m.evidence.revocation import load_lists
@@ -19,7 +25,7 @@ from sv2m.evidence.stamps import DIRECTORY, stamp_file
 from sv2m.evidence.verifier import verify, verify_all
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import Pair
-from tests.unit.evidence.court import Court, Judgement
+from tests.unit.evidence.court import Court, Judgement, kept, unpacked
 from tests.unit.evidence.test_judge import replaced, says_instead
 
 B = "cloud-v.sv2m"
@@ -73,6 +79,26 @@ def test_the_true_story_stands(court: Court, theft: Theft) -> None:
     judged = court.hears(theft.true, theft.lie)
     assert judged.cases[0].report.good
     assert judged.proves(B, "runs")
+
+
+def test_an_archive_timestamp_shows_what_it_lists(court: Court, tmp_path: Path) -> None:
+    """No message has a timestamp of its own: an authority was configured only later, and all was stamped together."""
+    path = tmp_path / "db.sqlite"
+    shutil.copy(court._empty, path)
+    engine.use(sa.create_engine(f"sqlite:///{path}"))
+    try:
+        migration_id = court.store(court.pair().run().a)
+        with engine.session() as session:
+            row = migrations.get(session, migration_id)
+        retention.restamp(row, evidence.files(kept(migration_id, court.a.name)), court.tsa, "sv2m-manage:root")
+        saved = unpacked(evidence.archive(kept(migration_id, court.a.name)), court.a.name)
+    finally:
+        engine.current().dispose()
+        engine.use(None)
+    assert [name for name in saved.files if name.endswith(".tsr")] == [f"{DIRECTORY}archive-1.tsr"]
+    case = verify(saved, court.roots)
+    assert case.report.good
+    assert set(case.times) == set(p.KINDS)
 
 
 def test_a_receipt_without_a_timestamp_among_stamped_messages(court: Court, theft: Theft) -> None:
