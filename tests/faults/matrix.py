@@ -34,6 +34,7 @@ SERVICES = {
     "LMM": "placement",
     "Cinder": "cinder-api",
     "Neutron": "neutron",
+    "Glance": "glance",
 }
 #: What a service does instead of answering.
 OUT_OF_ORDER = ("500", "silent")
