@@ -27,7 +27,7 @@ OPTIONS = {
     "mam": {"key_lifetime": "0"},
     "agent": {"retry_seconds": "20"},
     # An answer may take the engine twenty seconds; a volume is made in less than a minute.
-    "gateway": {"peer_timeout": "25", "peer_patience": "60"},
+    "gateway": {"peer_timeout": "25", "peer_patience": "90"},
     "service_credentials": {"timeout": "8"},
 }
 PROGRAMS = ("sv2m-engine", "sv2m-agent", "sv2m-gateway", "sv2m-api")
