@@ -85,8 +85,9 @@ def two_hosts(eik: bytes = EIK) -> Iterator[Hosts]:
         shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosts() -> Iterator[Hosts]:
+    # For the tests of this folder: those on two clouds, which come later, need the machine.
     with two_hosts() as made:
         yield made
 

@@ -65,6 +65,8 @@ NAMES = (
     "certificate",
     "revocation",
     "anchors",
+    "summary",
+    "audit_log",
     "evidence",
     "zip_file",
     "timestamp",

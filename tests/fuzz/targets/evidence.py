@@ -211,7 +211,7 @@ def _content(name: str, content: bytes, rng: random.Random) -> bytes:
     if name == "summary.json":
         return _JSON(content, rng)
     if name.endswith(".jsonl"):
-        return _log(content, rng)
+        return changed_log(content, rng)
     if name.endswith(".tsr"):
         return _DER(content, rng)
     if name.endswith(".pem"):
@@ -221,8 +221,8 @@ def _content(name: str, content: bytes, rng: random.Random) -> bytes:
     return pieces.flip(content, rng, len(content))
 
 
-def _log(content: bytes, rng: random.Random) -> bytes:
-    """An event changed, and the chain made whole again behind it, as whoever writes a log can do."""
+def changed_log(content: bytes, rng: random.Random) -> bytes:
+    """An audit log with an event changed, and the chain made whole again behind it, as whoever writes a log can do."""
     events = []
     for line in content.splitlines():
         try:

@@ -97,8 +97,25 @@ def test_deleting_a_volume_waits_until_it_is_gone(cloud: Cloud, keystone: Keysto
 
 
 def test_deleting_a_volume_that_is_gone_is_fine(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", status_code=404, json={})
+    Cinder(keystone).delete("v1")
+
+
+def test_deleting_a_volume_that_goes_at_this_moment_is_fine(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", [{"json": {"volume": VOLUME}}, {"status_code": 404, "json": {}}])
     cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=404, json={})
     Cinder(keystone).delete("v1")
+
+
+def test_a_volume_whose_key_cinder_could_not_delete_is_deleted_all_the_same(cloud: Cloud, keystone: Keystone) -> None:
+    """Cinder puts it into error_deleting while Barbican is away, and then takes no ordinary deletion of it any more."""
+    left = {"json": {"volume": {**VOLUME, "status": "error_deleting"}}}
+    cloud.http.get("http://cinder.test/v3/volumes/v1", [left, {"status_code": 404, "json": {}}])
+    refused = cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=400, json={})
+    forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
+    Cinder(keystone, sleep=lambda _: None).delete("v1")
+    assert forced.last_request.json() == {"os-force_delete": {}}
+    assert not refused.called
 
 
 def test_a_plain_volume_has_no_encryption(cloud: Cloud, keystone: Keystone) -> None:
