@@ -41,7 +41,12 @@ def listing_of(files: Mapping[str, bytes]) -> str:
 
 def archived_names(listing: str) -> list[str]:
     """The files that a listing names."""
-    return [line[130:] for line in listing.splitlines() if line[128:130] == " *"]
+    return [line[130:-1] for line in _entries(listing) if line[128:130] == " *"]
+
+
+def _entries(listing: str) -> list[str]:
+    """Its lines with their ends, as a shell reads them: to Python other characters than a line feed end a line too."""
+    return re.findall(r"[^\n]*\n", listing)
 
 
 def check(folder: Folder, roots: Sequence[x509.Certificate], report: Report) -> dict[str, datetime]:
@@ -109,7 +114,7 @@ def _shown(folder: Folder, covers: str, lines: Mapping[str, str]) -> list[str]:
     """The kinds of the messages of which a timestamp shows that they were there."""
     if not covers.startswith("archive-"):
         return [kind for kind in folder.messages if stamp_file(kind) == f"{DIRECTORY}{covers}.tsr"]
-    listed = set(_listing(folder, listing_file(covers)).splitlines(keepends=True))
+    listed = set(_entries(_listing(folder, listing_file(covers))))
     return [kind for kind in folder.messages if lines[message_file(kind)] in listed]
 
 
@@ -127,7 +132,7 @@ def _check_listing(folder: Folder, name: str, lines: Mapping[str, str], report: 
     if "".join(lines.get(one, "") for one in names) == listing and names:
         report.add(name, GOOD, f"{len(names)} files are as they were when it was made")
         return
-    listed = set(listing.splitlines(keepends=True))
+    listed = set(_entries(listing))
     changed = [one for one in names if lines.get(one) not in listed]
     report.add(name, BAD, f"changed or missing since: {', '.join(changed[:20]) or 'the listing itself'}")
 

@@ -67,6 +67,7 @@ NAMES = (
     "anchors",
     "summary",
     "audit_log",
+    "listing",
     "evidence",
     "zip_file",
     "timestamp",

@@ -27,7 +27,7 @@ from sv2m.engine.authority import TimestampAuthority
 from sv2m.evidence import path
 from sv2m.evidence.folder import Folder
 from sv2m.gateway.client import PeerClient
-from tests.fuzz.targets import answers, authority
+from tests.fuzz.targets import answers, authority, listing
 from tests.unit.agent.domains import XML
 from tests.unit.api.conftest import API, CA, SERVER, api
 from tests.unit.gateway.test_app import Conductor, call
@@ -212,3 +212,9 @@ _PEER = {"name": "cloud-n.sv2m", "url": "https://n", "ca_pem": CA, "direction": 
 def test_nothing_stands_behind_the_end_of_a_name(schema: dict[str, Any], value: dict[str, Any]) -> None:
     with pytest.raises(errors.LocalError):
         schemas.validate(value, schema, "body")
+
+
+@pytest.mark.parametrize("end", ["\v", "\x1c", "\x85", "\u2028", "\r"])
+def test_only_a_line_feed_ends_a_line_of_a_listing(end: str) -> None:
+    before, message = listing.lines()[0], next(line for line in listing.lines() if b" *messages/" in line)
+    listing.check(before[:-1] + end.encode() + message)
