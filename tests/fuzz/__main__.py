@@ -24,6 +24,8 @@ from tests.fuzz import target as targets
 
 #: Resident memory of the whole process, MiB: the interpreter, lxml, SQLAlchemy and what one input may take.
 _MEMORY = 768
+#: Inputs that one process runs: the mutator's own parser keeps every name that it ever read, and grows with them.
+_AT_ONCE = 250_000
 #: Files, and bytes of each, that are kept in corpus/.
 _KEPT, _KEPT_BYTES = 36, 8 << 10
 
@@ -50,7 +52,7 @@ _HEAD = f"{'target':<16}{'runs':>10}{'runs/s':>9}{'corpus':>8}{'MiB':>9}{'findin
 
 
 def fuzz(name: str, work: Path, seconds: float, runs: int | None) -> Outcome:
-    """Run one target until its time or its inputs are used up; a run that a hang ended is begun again.
+    """Run one target until its time or its inputs are used up, in one process after the other.
 
     :param runs: together with those that were made in ``work`` before.
     """
@@ -62,7 +64,9 @@ def fuzz(name: str, work: Path, seconds: float, runs: int | None) -> Outcome:
         left = runs - done if runs is not None else None
         if (runs is None and spent >= seconds) or (left is not None and left <= 0):
             break
-        limit = [f"-runs={left}"] if left is not None else [f"-max_total_time={max(1, round(seconds - spent))}"]
+        limit = [f"-runs={min(_AT_ONCE, left or _AT_ONCE)}"]
+        if left is None:
+            limit.append(f"-max_total_time={max(1, round(seconds - spent))}")
         command = [sys.executable, "-m", "tests.fuzz.run", name, str(work), f"-rss_limit_mb={_MEMORY}", *limit]
         with (work / "log").open("a") as log:
             code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
