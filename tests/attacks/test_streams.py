@@ -133,7 +133,9 @@ def test_a_segment_that_is_not_as_it_should_be(b: CloudB, host: HostB, bad: Call
     assert line.welcomed
     assert line.push(bad(line)).stream == GIVEN_UP
     assert host.placeholder.disk.written == []
-    assert given_up(b, host).fault in ("peer", "host", "local")
+    refused = given_up(b, host)
+    assert (refused.fault, refused.code) == ("peer", "integrity-error")
+    assert "segment 1/0" in str(refused)
 
 
 def test_a_segment_twice(b: CloudB, host: HostB) -> None:

@@ -55,14 +55,24 @@ def test_a_server_with_an_encrypted_volume_goes_over_and_counts_on(world: World)
 
 
 def _its_key_is_its_projects(side: Side, server: str) -> None:
-    """The volume's key at the destination opens for the project that has the volume, and for no other one."""
+    """The volume's key at the destination is for the project that has the volume: no other one reads or changes it."""
     ref = key_of_volume(side, server)
     assert len(read_as(side, side.manager, ref)) == 32
+    secret = "/secrets/" + ref.rsplit("/", 1)[-1]
     for neighbour in (Guests(side.session, user, NEIGHBOUR) for user in NEIGHBOURS):
         with pytest.raises(ApiError) as refused:
             read_as(side, neighbour, ref)
         assert refused.value.status in (403, 404)
         assert neighbour.call("GET", "barbican", "/secrets?limit=100")["secrets"] == []
+        for method, path, body in (
+            ("PUT", secret + "/metadata", {"metadata": {"key": "mine"}}),
+            ("PUT", secret + "/acl", {"read": {"users": [neighbour.client.token["user"]["id"]]}}),
+            ("DELETE", secret, None),
+        ):
+            with pytest.raises(ApiError) as refused:
+                neighbour.call(method, "barbican", path, body)
+            assert refused.value.status in (403, 404)
+    assert len(read_as(side, side.manager, ref)) == 32
 
 
 def _is_an_ordinary_server(side: Side, server: str, boot: str) -> None:
