@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from lab.session import LabSession
     from tests.cloud.world import World
 
+#: Fixtures of which there is one at a time: tests that want it stay in one process.
+_ONE_OF_ITS_KIND = ("lab", "hosts")
 DIRECTORY = os.environ.get("SV2M_TEST_LAB_DIR", "/var/tmp/sv2m-test")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, those of a file stay together, and all that use the clouds do."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((one for one in _ONE_OF_ITS_KIND if one in fixtures), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
