@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""At A, outside SV2M's database: the mark of a server that has been released.
+"""At A, outside SV2M's database: the locks of a server that leaves, and the mark of one that has been released.
 
 A database that was restored from a backup is older than the truth, and may believe of a migration that it can still be
 withdrawn, when B runs the server already. So before B is asked with the Release, the server's lock in Nova gets a
@@ -13,15 +13,33 @@ import re
 from typing import Any
 
 from sv2m import errors
+from sv2m.db.models import Migration
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
 
+#: The reason of the lock of a server that is being moved.
+LOCK_REASON = "SV2M migration {id} to {peer}"
 #: The reason of the lock of a server that B may be running.
 REASON = "SV2M migration {id} released to {peer}"
 _RELEASED = re.compile(r"SV2M migration (\S+) released ")
 #: The error code where a server must not run here, although the database knows nothing of its release.
 RELEASED_BEFORE = "released-before"
+#: Phases that follow from B's signature alone, that it does not run the server, and never will.
+_TAKEN_BACK = ("returning", "returned")
+
+
+def locked_by(row: Migration, server: dict[str, Any]) -> bool:
+    """Whether a server's lock is this migration's, and takes nothing away from anybody when it is taken off.
+
+    The lock of a released server is, when B has signed that it does not run it. Before, only that signature says so.
+
+    :param server: from :class:`sv2m.engine.ports.Servers`.
+    """
+    reasons = (LOCK_REASON, REASON) if row.phase in _TAKEN_BACK else (LOCK_REASON,)
+    return bool(server["locked"]) and server["lock_reason"] in [
+        reason.format(id=row.id, peer=row.peer) for reason in reasons
+    ]
 
 
 def mark_released(work: Work) -> None:

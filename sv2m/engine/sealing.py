@@ -13,12 +13,11 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.asking import Stopping
-from sv2m.engine.marking import check_not_released
+from sv2m.engine.marking import LOCK_REASON, check_not_released
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
 
-LOCK_REASON = "SV2M migration {id} to {peer}"
 #: Under which name both clouds keep the trailer's signature.
 MANIFEST = "manifest"
 _WAIT = 5.0

@@ -22,8 +22,9 @@ from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.db.models import Migration
-from sv2m.engine import landing, sealing
+from sv2m.engine import landing
 from sv2m.engine.forgetting import disks_of
+from sv2m.engine.marking import locked_by
 from sv2m.engine.services import Services
 from sv2m.rounds import Rounds
 
@@ -98,8 +99,7 @@ def _let_run(services: Services, row: Migration) -> None:
         server = servers.settle(row.server_id or "", timeout)
     except errors.NotFound:
         return
-    reason = sealing.LOCK_REASON.format(id=row.id, peer=row.peer)
-    if server["locked"] and server["lock_reason"] != reason:
+    if server["locked"] and not locked_by(row, server):
         # An operator's, or another migration's, of which a database that was restored need not know: that one may have
         # given the server away.
         return

@@ -13,7 +13,7 @@ from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.engine import landing
-from sv2m.engine.sealing import LOCK_REASON
+from sv2m.engine.marking import LOCK_REASON, REASON
 from tests.unit.engine.arriving import HOST, Destination
 from tests.unit.engine.leaving import Source
 from tests.unit.engine.surroundings import DESTINATION
@@ -63,6 +63,31 @@ def test_a_lock_that_nova_begins_when_it_is_over_is_undone(source: Source) -> No
     source.nova.lock(source.server_id, LOCK_REASON.format(id=source.id, peer=DESTINATION.name))
     source.tidy(MINUTE)
     assert source.at_home
+
+
+def test_a_mark_that_nova_makes_when_b_has_refused_to_resume_is_undone(source: Source) -> None:
+    """Nova was asked to mark the server as released, and did not answer; B's signature has given it back since."""
+    source.recorder.once[("released", "servers.lock")] = [SILENT]
+    source.peer.resumes = False
+    assert source.run().phase == "returned"
+    assert source.at_home
+    source.nova.lock(source.server_id, REASON.format(id=source.id, peer=DESTINATION.name))
+    source.tidy(MINUTE)
+    assert source.at_home
+
+
+@pytest.mark.parametrize("by", ["this", "another"])
+def test_a_mark_without_bs_signed_refusal_stays(source: Source, by: str) -> None:
+    """A database restored from before the release knows nothing of what this migration has given away since."""
+    if by == "this":
+        pause_that_nova_has_not_begun(source)
+    else:
+        source.peer.resumes = False
+        assert source.run().phase == "returned"
+    mark = REASON.format(id=source.id if by == "this" else uuid.UUID(int=1), peer=DESTINATION.name)
+    source.nova.lock(source.server_id, mark)
+    source.tidy(MINUTE)
+    assert source.nova.lock_reason == mark
 
 
 @pytest.mark.parametrize("reason", ["an operator's", LOCK_REASON.format(id=uuid.UUID(int=1), peer=DESTINATION.name)])
