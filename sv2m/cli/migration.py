@@ -98,7 +98,7 @@ class ListMigration(command.Lister):
             "limit": parsed_args.limit,
             "all_projects": "true" if parsed_args.all_projects else None,
         }
-        columns = ("ID", "Server", "Role", "Peer", "Phase", "Status", "Done", "Created At")
+        columns = ("ID", "Server", "Role", "Peer", "Phase", "Status", "Error", "Done", "Created At")
         rows: list[tuple[Any, ...]] = []
         with shown():
             found = client_of(self).migrations(
@@ -108,8 +108,9 @@ class ListMigration(command.Lister):
                 if parsed_args.limit is not None and len(rows) >= parsed_args.limit:
                     break
                 done = f"{100 * (one.bytes_done or 0) // one.bytes_total} %" if one.bytes_total else ""
+                code = (one.error or {}).get("code", "")
                 rows.append(
-                    (one.id, one.server_name, one.role, one.peer, one.phase, one.status, done, one.created_at)
+                    (one.id, one.server_name, one.role, one.peer, one.phase, one.status, code, done, one.created_at)
                 )
         return columns, rows
 

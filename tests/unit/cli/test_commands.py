@@ -110,6 +110,18 @@ def test_list_show_abort(run: Run) -> None:
         run(migration.ListMigration, "--all-projects")
 
 
+def test_a_list_has_the_code_of_what_went_wrong(run: Run) -> None:
+    made = as_dict(run(migration.CreateMigration, "web", "cloud-b.sv2m"))
+    columns, (row,) = run(migration.ListMigration)
+    assert dict(zip(columns, row, strict=True))["Error"] == ""
+    values = {"error_code": "memory-lost", "error_message": "it ended", "error_remedy": "Start it.", "fault": "host"}
+    with engine.session() as session:
+        one = migrations.get(session, made["id"])
+        migrations.advance(session, one.id, one.phase, one.generation, "withdrawn", status="failed", **values)
+    columns, (row,) = run(migration.ListMigration)
+    assert dict(zip(columns, row, strict=True))["Error"] == "memory-lost"
+
+
 def test_evidence_as_a_file_and_unpacked(run: Run, output: io.StringIO, tmp_path: Path) -> None:
     made = as_dict(run(migration.CreateMigration, "web", "cloud-b.sv2m"))["id"]
     run(evidence.SaveEvidence, made, "--file", str(tmp_path / "e.zip"))
