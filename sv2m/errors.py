@@ -215,6 +215,13 @@ class AgentLost(HostError):
     remedy = "Look at sv2m-agent on the host named in the message. The migration was undone; try again."
 
 
+class MemoryLost(HostError):
+    """A server that ran, or was paused, when its migration began was found stopped when that was over."""
+
+    code = "memory-lost"
+    remedy = "Start the server (openstack server start): its disks are whole, and it boots from them."
+
+
 class PolicyError(SV2MError):
     """A rule says no; the message names the rule."""
 

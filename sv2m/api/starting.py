@@ -132,6 +132,7 @@ def _create(
                 "credentials": call.caller.credentials,
                 "request_id": call.caller.request_id,
                 "acl": [_record(secret, added=False) for secret in secrets],
+                "found": server.status,
             },
         )
 

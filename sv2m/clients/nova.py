@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from novaclient import client as nova_client
@@ -223,10 +224,25 @@ class Nova:
 
     def paused_by_us(self, server_id: str) -> bool:
         """Whether it was SV2M's own user who last asked Nova to pause a server, as Nova's record of actions says."""
+        pause = self._last(server_id, "pause")
+        return pause is not None and pause.user_id == self._keystone.user_id()
+
+    def ended_by_itself(self, server_id: str) -> datetime | None:
+        """When Nova found that a server had ended: then it asks itself for its stop, as nobody's user.
+
+        :returns: None where somebody asked for the last stop in Nova's record of actions, or there is none.
+        :raises sv2m.errors.NotFound: there is no such server.
+        """
+        stop = self._last(server_id, "stop")
+        if stop is None or stop.user_id:
+            return None
+        return datetime.fromisoformat(stop.start_time).replace(tzinfo=UTC)
+
+    def _last(self, server_id: str, action: str) -> Any:
         with translated("Nova", f"list the actions of server {server_id}"):
             actions = self._client().instance_action.list(server_id)
-        pauses = [one for one in actions if one.action == "pause"]
-        return bool(pauses) and max(pauses, key=lambda one: one.start_time).user_id == self._keystone.user_id()
+        found = [one for one in actions if one.action == action]
+        return max(found, key=lambda one: one.start_time, default=None)
 
     def check_compute(self, host: str) -> None:
         """Whether a host's nova-compute reports to Nova; a disabled one does.

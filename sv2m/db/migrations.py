@@ -84,6 +84,15 @@ def running_for_server(session: Session, server_id: str) -> Migration | None:
     return session.scalars(sa.select(Migration).where(Migration.running_server_id == server_id)).one_or_none()
 
 
+def newest_of_server(session: Session, server_id: str) -> Migration:
+    """The last migration that was begun for this server in this cloud, ended or not.
+
+    :raises sqlalchemy.exc.NoResultFound: there is none.
+    """
+    query = sa.select(Migration).where(Migration.role == "source", Migration.server_id == server_id)
+    return session.scalars(query.order_by(Migration.created_at.desc(), Migration.id.desc()).limit(1)).one()
+
+
 def list_page(
     session: Session,
     *,
@@ -203,6 +212,33 @@ def request_abort(
     )
     if changed:
         audit.append(session, migration_id, "abort-requested", now=now, **(by or {}))
+    return changed == 1
+
+
+def tell(
+    session: Session, migration_id: str, error: Mapping[str, str], *, now: datetime | None = None
+) -> bool:
+    """Let a migration that has ended say what was found when it was over. Twice is once.
+
+    Phase, generation and ``updated_at`` stay as they are: whoever still delivers a last word goes by these.
+
+    :param error: the columns fault, error_code, error_message and error_remedy.
+    :returns: whether it did not say so already.
+    """
+    code = error["error_code"]
+    changed = written(
+        session,
+        sa.update(Migration)
+        .where(
+            Migration.id == migration_id,
+            Migration.status != "running",
+            sa.or_(Migration.error_code.is_(None), Migration.error_code != code),
+        )
+        .values(**error),
+    )
+    if changed:
+        status = session.get_one(Migration, migration_id, populate_existing=True).status
+        audit.append(session, migration_id, "told", now=now, status=status, fault=error["fault"], error_code=code)
     return changed == 1
 
 

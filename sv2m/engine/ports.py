@@ -8,6 +8,7 @@ when the service fails, and ``NotFound`` where it says so.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -67,6 +68,10 @@ class Servers(Protocol):
 
     def paused_by_us(self, server_id: str) -> bool:
         """Whether SV2M's user, and nobody after it, asked for the server to be paused."""
+        ...
+
+    def ended_by_itself(self, server_id: str) -> datetime | None:
+        """When Nova found that it had ended; None where somebody asked for its last stop. Raises NotFound."""
         ...
 
     def check_compute(self, host: str) -> None:

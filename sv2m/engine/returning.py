@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from sv2m import errors, protocol
 from sv2m.db import messages
+from sv2m.engine import losing
 from sv2m.engine.forgetting import destroy_keys, revoke_access
 from sv2m.engine.marking import check_not_released
 from sv2m.engine.work import Work
@@ -32,14 +33,14 @@ def withdraw(work: Work) -> None:
     actions = work.machine.local(protocol.Undone(datetime.now(UTC)))
     documents = [(messages.SENT, work.sign([action])) for action in actions if isinstance(action, protocol.Send)]
     status = "aborted" if work.row.error_code == "aborted" else "failed"
-    work.commit(*documents, status=status)
+    work.commit(*documents, status=status, **losing.columns(work.row))
 
 
 def take_back(work: Work) -> None:
     """``returning``: B signed that it does not run the VM, and never will. Only that lets A resume it."""
     restore(work)
     work.machine.local(protocol.Undone(datetime.now(UTC)))
-    work.commit(status="failed")
+    work.commit(status="failed", **losing.columns(work.row))
 
 
 def restore(work: Work) -> None:
@@ -80,4 +81,5 @@ def _bring_back(work: Work) -> None:
     if work.state["found"] == "ACTIVE" and server["status"] == "PAUSED":
         servers.unpause(server["id"])
         servers.wait_for(server["id"], {"ACTIVE"}, timeout)
+    losing.note(work, server)
     servers.unlock(server["id"])

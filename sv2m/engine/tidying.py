@@ -6,6 +6,8 @@ there is removed; but the service may still have the request in hand, or in a qu
 any more. So the removing is repeated for a while, less and less often, driven by the row, so that a restart of the
 engine does not end it. Only what bears this very migration's id is touched.
 
+At A it is also the time at which Nova notices that a server had ended (:mod:`sv2m.engine.losing`).
+
 A server that has arrived is never touched. Nor is anything else but the session's keys and the blank image after a
 migration that arrived whole: its server, volume and port bear the same marks, and are their owner's.
 """
@@ -22,7 +24,7 @@ from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.db.models import Migration
-from sv2m.engine import landing
+from sv2m.engine import landing, losing
 from sv2m.engine.forgetting import disks_of
 from sv2m.engine.marking import locked_by
 from sv2m.engine.services import Services
@@ -84,6 +86,8 @@ def tidy(services: Services, row: Migration) -> None:
         if row.status != "completed" and (row.state or {}).get("stopped"):
             _let_run(services, row)
         _forget_keys(services, row)
+        if row.status != "completed":
+            losing.look(services, row)
     elif (row.state or {}).get("held"):
         # Before the room was held nothing was made.
         if row.status != "completed":

@@ -264,6 +264,24 @@ def test_lists_show_the_project_unless_an_admin_asks_for_all(api: API) -> None:
     assert len(api("GET", f"/v1/migrations?server_id={SERVER}").json["migrations"]) == 1
 
 
+def test_what_the_server_did_when_it_was_asked_for_is_written_down(api: API) -> None:
+    """Whether it had a memory to lose: the engine may find it stopped at its very first look."""
+    migration_id = create(api)["id"]
+    with engine.session() as session:
+        assert migrations.get(session, migration_id).state["found"] == "ACTIVE"
+
+
+def test_a_list_says_of_a_migration_what_is_said_of_it_alone(api: API) -> None:
+    migration_id = create(api)["id"]
+    error = {"fault": "host", "error_code": "memory-lost", "error_message": "it ended", "error_remedy": "Start it."}
+    finish(migration_id)
+    with engine.session() as session:
+        assert migrations.tell(session, migration_id, error)
+    alone = api("GET", f"/v1/migrations/{migration_id}").json["migration"]
+    assert api("GET", "/v1/migrations").json["migrations"] == [alone]
+    assert alone["error"] == {"code": "memory-lost", "message": "it ended", "remedy": "Start it.", "fault": "host"}
+
+
 @pytest.mark.parametrize("query", ["colour=red", "status=lost", "limit=-1", "limit=x", "marker=x"])
 def test_bad_queries(api: API, query: str) -> None:
     assert api("GET", f"/v1/migrations?{query}").status_int == 400

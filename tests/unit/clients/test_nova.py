@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -166,6 +167,27 @@ def test_who_asked_for_the_last_pause(cloud: Cloud, keystone: Keystone, nova: No
     ]
     cloud.http.get(f"{NOVA}/servers/s1/os-instance-actions", json={"instanceActions": actions})
     assert nova.paused_by_us("s1") is ours
+
+
+@pytest.mark.parametrize(
+    ("stops", "noticed"),
+    [
+        ([("owner", 10), (None, 20)], datetime(2026, 1, 1, 0, 0, 20, tzinfo=UTC)),
+        ([(None, 10), ("owner", 20)], None),
+        ([], None),
+    ],
+    ids=["it ended by itself", "somebody stopped it", "nothing is recorded"],
+)
+def test_when_a_server_ended_by_itself(
+    cloud: Cloud, nova: Nova, stops: list[tuple[str | None, int]], noticed: datetime | None
+) -> None:
+    said = [("start", "owner", 30), *(("stop", user, at) for user, at in stops), ("create", "owner", 0)]
+    actions = [
+        {"action": action, "user_id": user, "start_time": f"2026-01-01T00:00:{at:02}.000000"}
+        for action, user, at in said
+    ]
+    cloud.http.get(f"{NOVA}/servers/s1/os-instance-actions", json={"instanceActions": actions})
+    assert nova.ended_by_itself("s1") == noticed
 
 
 def test_deleting_waits_and_gone_is_fine(cloud: Cloud, nova: Nova) -> None:

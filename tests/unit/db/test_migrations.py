@@ -46,6 +46,31 @@ def test_advance_moves_on_once() -> None:
         assert migrations.get(session, row.id).state == {"a": 1}
 
 
+def test_what_is_found_when_it_is_over_is_told_once_and_moves_nothing_on() -> None:
+    row = make()
+    error = {"fault": "host", "error_code": "memory-lost", "error_message": "it ended", "error_remedy": "Start it."}
+    with engine.session() as session:
+        assert not migrations.tell(session, row.id, error)
+        ended = migrations.advance(session, row.id, "requested", 0, "telling", status="failed", error_code="no-room")
+        before = (ended.phase, ended.generation, ended.updated_at)
+    for first in (True, False):
+        with engine.session() as session:
+            assert migrations.tell(session, row.id, error) is first
+    with engine.session() as session:
+        after = migrations.get(session, row.id)
+        assert (after.phase, after.generation, after.updated_at) == before
+        assert {name: getattr(after, name) for name in error} == error
+
+
+def test_the_newest_of_a_server() -> None:
+    server = str(uuid.uuid4())
+    make(server_id=server, status="failed", now=NOW)
+    newest = make(server_id=server, now=NOW + MINUTE)
+    make(now=NOW + 2 * MINUTE)
+    with engine.session() as session:
+        assert migrations.newest_of_server(session, server).id == newest.id
+
+
 def test_advance_sees_what_the_session_had_read_before() -> None:
     row = make()
     with engine.session() as session:

@@ -105,6 +105,8 @@ class Nova:
         self.paused_by = ""
         #: How often the server can be looked at before a task is done.
         self.slow = 0
+        #: When Nova noticed that it had ended by itself.
+        self.ended: datetime | None = None
         self._id = server_id
         self._coming: tuple[int, str] | None = None
 
@@ -133,6 +135,21 @@ class Nova:
 
     def unpause(self, server_id: str) -> None:
         self._begin("unpausing", "PAUSED", "ACTIVE")
+
+    def die(self, noticed: datetime | None = None) -> None:
+        """Its QEMU ends, and Nova notices that, and stops it."""
+        self.status, self.task, self._coming, self.ended = "SHUTOFF", None, None, noticed or datetime.now(UTC)
+
+    def stop(self, server_id: str) -> None:
+        """Its owner stops it."""
+        self.status, self.ended = "SHUTOFF", None
+
+    def start(self, server_id: str) -> None:
+        """Its owner starts it."""
+        self.status = "ACTIVE"
+
+    def ended_by_itself(self, server_id: str) -> datetime | None:
+        return self.ended
 
     def _begin(self, task: str, status: str, becomes: str) -> None:
         if self.status != status or self.task is not None:
@@ -301,7 +318,7 @@ class Source:
                 server_id=self.server_id,
                 project_id="project",
                 phase="requested",
-                state={"credentials": {"user_id": "u"}},
+                state={"credentials": {"user_id": "u"}, "found": "ACTIVE"},
             )
         self.start()
 
