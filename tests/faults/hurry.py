@@ -22,7 +22,7 @@ OPTIONS = {
         "precopy_timeout": "60",
         "downtime_timeout": "60",
         "offer_lifetime": "180",
-        "tidying_time": "60",
+        "tidying_time": "150",
     },
     # Each signature asks Barbican for the key.
     "mam": {"key_lifetime": "0"},

@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.guests import Count, TimedOutError, until
 from lab.rest import ApiError
+from sv2m.errors import MemoryLost, SV2MError
 from sv2m.protocol import states
 from tests.cloud.world import FINAL, Side, World
 from tests.faults.matrix import DISK_FULL, GIVING_UP, LEAVING, Case, reachable
@@ -20,6 +21,10 @@ from tests.faults.travellers import Traveller, counts, earlier
 PATIENCE = 150.0
 #: Final phases of A, with where the server is then.
 AT_B = ("closed",)
+#: Seconds in which A notices that the server was stopped: Nova's, and until A looks again.
+NOTICED = 90.0
+#: Seconds in which a list and a single migration say the same, while the last word is still under way.
+ALIKE = 10.0
 _DONE = {"source": ("closed", "withdrawn", "returned", "refused"), "destination": ("closed", "undone", "refused")}
 
 
@@ -63,7 +68,7 @@ def ended(world: World, passage: Passage) -> End:
     """Wait until both sides are done, and check that they tell the same.
 
     Raises:
-        Wrong: they are not done in time, or contradict each other, or do not say why
+        Wrong: they are not done in time, or contradict each other, do not say why, or did not foresee why
     """
     source, destination, migration = passage.source, passage.destination, passage.migration
 
@@ -79,6 +84,9 @@ def ended(world: World, passage: Passage) -> End:
         raise Wrong(
             f"not done in {PATIENCE:.0f} s: {_short(source, migration)}; {_short(destination, migration)}"
         ) from None
+    foreseen(at_a, at_b)
+    for side in (source, destination):
+        listed(side, migration)
     if at_a["status"] == "completed":
         if at_b is None or at_b["status"] != "completed" or at_b["error"] is not None:
             raise Wrong(f"A says completed, B says {at_b}")
@@ -89,6 +97,63 @@ def ended(world: World, passage: Passage) -> End:
     if at_b is not None and (at_b["status"] not in ("failed", "aborted", "refused") or not at_b["error"]):
         raise Wrong(f"A says {at_a['status']}, B says {at_b}")
     return End(at_a, at_b, source, passage.server)
+
+
+def foreseen(*shown: dict[str, Any] | None) -> None:
+    """Check that what went wrong is something that SV2M has a word for.
+
+    Raises:
+        Wrong: it is an error that nobody foresaw
+    """
+    for one in shown:
+        error = (one and one["error"]) or {}
+        # In the message, too: there a loss of memory keeps what was said before.
+        if SV2MError.fault in error.values() or SV2MError.code in f"{error.get('code')} {error.get('message')}":
+            raise Wrong(f"nobody foresaw this: {one}")
+
+
+def listed(side: Side, migration: str) -> None:
+    """Check that the list which operators read says of a migration what is said of it alone.
+
+    Raises:
+        Wrong: it does not, or leaves it out
+    """
+    seen: list[Any] = []
+
+    def look() -> bool | None:
+        alone = _shown(side, migration)
+        inside = [one for one in side.migrations() if one["id"] == migration]
+        seen[:] = [alone, inside]
+        return True if inside == ([] if alone is None else [alone]) else None
+
+    try:
+        until(look, "the list says the same", ALIKE, 0.5)
+    except TimedOutError:
+        raise Wrong(f"{side.name} says {seen[0]}, its list {seen[1]}") from None
+
+
+def loss_told(end: End) -> None:
+    """Wait until A's operator reads that the server's memory is lost, what to do, and what he read before.
+
+    Raises:
+        Wrong: he does not
+    """
+    migration, before = end.at_a["id"], end.at_a["error"]
+
+    def look() -> dict[str, Any] | None:
+        shown = end.where.migration(migration)
+        return shown if shown["error"]["code"] == MemoryLost.code else None
+
+    try:
+        end.at_a = until(look, "A's operator is told of the loss", NOTICED, 0.5)
+    except TimedOutError:
+        raise Wrong(f"its memory is lost, and A's operator reads {before}") from None
+    error = end.at_a["error"]
+    if f"server start {end.server}" not in error["remedy"]:
+        raise Wrong(f"A does not say how to start it: {error}")
+    if before["code"] != MemoryLost.code and before["message"] not in error["message"]:
+        raise Wrong(f"A does not say any more: {before}, but: {error}")
+    listed(end.where, migration)
 
 
 def _shown(side: Side, migration: str) -> dict[str, Any] | None:
@@ -123,6 +188,9 @@ def whole(end: End, traveller: Traveller, memory_lost: bool) -> None:
         raise Wrong(f"server {end.server} is locked at {end.where.name}")
     if memory_lost and shown["status"] == "SHUTOFF":
         end.stopped = True
+        if end.at_a["status"] != "completed":
+            # Before it is started again: then nobody finds it stopped.
+            loss_told(end)
         _disk_right(end, traveller, before[-1])
         return
     now = _counting(end, traveller)
