@@ -22,7 +22,11 @@ AUDIT, ARCHIVE = "audit-", "archive-"
 
 
 def missing(session: Session, kinds: Sequence[str], limit: int) -> list[tuple[str, str]]:
-    """(migration, what to cover) for which there is no row yet: messages, and the logs of migrations that ended."""
+    """(migration, what to cover) for which there is no row yet: messages, and the logs of migrations that ended.
+
+    However old they are: an authority may have been named late, or been away for long. A timestamp of after the end of
+    the signer's certificate shows only that the message was there by then, and takes nothing from it.
+    """
     stamped = Timestamp.migration_id
     message = sa.exists().where(stamped == Message.migration_id, Timestamp.covers == Message.kind)
     found = [

@@ -67,6 +67,11 @@ def is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) 
     return bool(valid)
 
 
+def is_signed_by_any(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certificate]) -> bool:
+    """Whether one of these that bears the name of the list's issuer has signed it."""
+    return any(is_of(crl, one) and is_signed_by(crl, one) for one in issuers)
+
+
 def is_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     """Whether a list is said to be this issuer's."""
     try:

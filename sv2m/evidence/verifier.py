@@ -3,8 +3,9 @@
 
 What is believed is only what the roots vouch for: the clouds' certificates come from the signed messages that
 introduce them, and the time from the timestamps. What the folder says about itself (its summary, its copies of
-certificates) is compared, never believed; one exception is named in a finding of its own: without any timestamp, the
-time at which the certificates are judged is the folder's.
+certificates) is compared, never believed; one exception is named in a finding of its own: without a timestamp of while
+they were valid, the time at which the certificates are judged is the folder's. It may be a lie; so what is heard only
+because of it convicts nobody.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Case:
     """A folder that was checked.
 
     :param transcript: the messages whose signatures and contents are good, and nothing else.
-    :param times: by when each message is proved to have been there, UTC; those of which it is not are left out.
+    :param times: by when each message is proved to have been there, UTC; left out are those of which it is not, and
+        those that were first shown when their signer's certificate, or one above it, had ended: a list need not name
+        it any more, so that nobody learns of a key that was stolen since.
     :param current: the roles whose certificates a list of today does not name: what such a cloud has signed may be of
         today, and is still its own.
     """
@@ -79,9 +82,12 @@ def verify(
     signed = _signed(folder, parties, report)
     # Before anybody is trusted: by when each message was there does not depend on who signed it.
     times = proved(_fitting(signed, Report()), stamped)
-    begun = {role: times.get(kind, said.offered_at) for role, kind in _INTRODUCTIONS.items()}
-    judged = _Judged(roots, own, [*own, *lists], now or datetime.now(UTC), report)
-    trusted = {role: judged.trust(role, party, begun[role]) for role, party in parties.items()}
+    known = [*roots, *(one for party in parties.values() if party for one in party.chain)]
+    judged = _Judged(roots, known, own, [*own, *lists], now or datetime.now(UTC), report)
+    trusted = {
+        role: judged.trust(role, party, times.get(_INTRODUCTIONS[role]), said.offered_at)
+        for role, party in parties.items()
+    }
     _note_word(said, times, report)
     in_time = {kind: one for kind, one in signed.items() if _in_time(kind, trusted[signer(kind)], times, report)}
     transcript = _fitting(in_time, report)
@@ -93,7 +99,8 @@ def verify(
     _fits_summary(folder, said, transcript.migration_id, report)
     _rest(folder, report)
     current = frozenset(role for role, one in trusted.items() if one is not None and one.current)
-    return Case(folder, report, transcript, times, current)
+    dated = {kind: at for kind, at in times.items() if _is_within(trusted[signer(kind)], at)}
+    return Case(folder, report, transcript, dated, current)
 
 
 def verify_all(
@@ -131,6 +138,7 @@ class _Party:
 class _Trusted:
     """A cloud for which the roots vouch.
 
+    :param ends: when the first certificate of its path ends, UTC.
     :param revoked: when the first certificate of its path was revoked, UTC; None: no list says that one was.
     :param current: whether lists of today say of each of them that it was not.
     """
@@ -162,36 +170,65 @@ def _party(folder: Folder, role: str, report: Report) -> _Party | None:
 class _Judged:
     """What the roots say of clouds.
 
+    :param known: every certificate that may have signed a list: the roots, and what the clouds say of themselves.
     :param own: the folder's revocation lists; lists: these, and those of others.
     :param now: of the hearing, UTC.
     """
 
     roots: Sequence[x509.Certificate]
+    known: Sequence[x509.Certificate]
     own: Sequence[x509.CertificateRevocationList]
     lists: Sequence[x509.CertificateRevocationList]
     now: datetime
     report: Report
 
-    def trust(self, role: str, party: _Party | None, at: datetime | None) -> _Trusted | None:
-        """:param at: by when the message that introduces the cloud was there, UTC."""
+    def trust(
+        self, role: str, party: _Party | None, proved_at: datetime | None, said_at: datetime | None
+    ) -> _Trusted | None:
+        """:param proved_at: by when the message that introduces the cloud is proved to have been there, UTC.
+
+        :param said_at: when the folder says that the offer was made, UTC.
+        """
         name = f"certificates/{role}.pem"
         if party is None:
             return None
-        if at is None:
+        first = said_at if proved_at is None else proved_at
+        if first is None:
             self.report.add(name, BAD, "neither a timestamp nor the folder says when the offer was made")
             return None
         try:
-            whole = path.validate(party.chain, party.name, self.roots, at)
+            whole, at = self._path(party, first, said_at)
         except errors.SV2MError as error:
             self.report.add(name, BAD, str(error))
             return None
         self.report.add(name, GOOD, f"{party.name}, valid at {at:%Y-%m-%d %H:%M} UTC under a root that you gave")
+        if at != first:
+            text = f"no timestamp is of before its end: judged at {at:%Y-%m-%d %H:%M} UTC, as the folder says"
+            self.report.add(name, NOTE, text)
         revoked = self._revoked(name, whole, at)
         current = revoked is None and self._is_current(whole)
         if not current:
             text = "no list of today clears it: what it signed without a timestamp convicts nobody"
             self.report.add(name, NOTE, text)
-        return _Trusted(party.leaf, whole[0].not_valid_after_utc, revoked, current)
+        return _Trusted(party.leaf, min(one.not_valid_after_utc for one in whole), revoked, current)
+
+    def _path(
+        self, party: _Party, at: datetime, said_at: datetime | None
+    ) -> tuple[list[x509.Certificate], datetime]:
+        """The path to a root, and the time at which it is good: ``at``, or else what the folder says of before.
+
+        A first timestamp of after a certificate's end shows only that all was there by then. It must not take away what
+        is heard without any; so then the folder's word counts as it does then, and may as well be a lie. That is safe:
+        a revocation is held against what is proved alone, and what was not shown before the end convicts nobody.
+
+        :raises sv2m.errors.InvalidCertificate: there is none.
+        """
+        try:
+            return path.validate(party.chain, party.name, self.roots, at), at
+        except errors.InvalidCertificate:
+            if said_at is None or said_at >= at:
+                raise
+        return path.validate(party.chain, party.name, self.roots, said_at), said_at
 
     def _is_current(self, whole: Sequence[x509.Certificate]) -> bool:
         # Lists need not name a certificate that has ended.
@@ -210,10 +247,22 @@ class _Judged:
                 found.append(when)
             elif not any(_speaks(one, issuer, at) for one in self.lists):
                 self.report.add(name, NOTE, f"no list that was kept says whether {serial} was revoked")
-            if any(revocation.is_of(one, issuer) and not revocation.is_signed_by(one, issuer) for one in self.own):
-                text = f"a list that {issuer.subject.rfc4514_string()} is said to have signed was changed"
-                self.report.add(_LISTS, BAD, text)
+            self._strangers(issuer)
         return min(found, default=None)
+
+    def _strangers(self, issuer: x509.Certificate) -> None:
+        """Lists that bear the issuer's name, and that it has not signed.
+
+        They say nothing of its certificates, and what the issuer itself has signed is heard beside them. A CA that has
+        a new key under its old name, or another CA of that name, signs such lists in all honesty; but one that nobody
+        of that name has signed was changed, and may have told of a theft.
+        """
+        others = [one for one in self.own if revocation.is_of(one, issuer) and not revocation.is_signed_by(one, issuer)]
+        called = issuer.subject.rfc4514_string()
+        if any(not revocation.is_signed_by_any(one, self.known) for one in others):
+            self.report.add(_LISTS, BAD, f"a list that {called} is said to have signed was changed")
+        elif others:
+            self.report.add(_LISTS, NOTE, f"a list is of another key with the name {called}: it says nothing here")
 
 
 def _speaks(one: x509.CertificateRevocationList, issuer: x509.Certificate, at: datetime) -> bool:
@@ -247,9 +296,15 @@ def _in_time(kind: str, by: _Trusted | None, times: Mapping[str, datetime], repo
         text = f"a timestamp shows it {shown}, and the {signer(kind)}'s certificate was revoked at {by.revoked}"
         report.add(name, BAD, f"{text}: whoever has stolen the key may have signed it")
         return False
-    if at is not None and at > by.ends:
-        report.add(name, NOTE, f"its timestamp is of after the end of the {signer(kind)}'s certificate")
+    if at is not None and not _is_within(by, at):
+        text = f"a timestamp shows it only after the end of the {signer(kind)}'s certificate, which counts as none"
+        report.add(name, NOTE, text)
     return True
+
+
+def _is_within(by: _Trusted | None, at: datetime) -> bool:
+    """Whether every certificate of the signer's path was valid still."""
+    return by is not None and at <= by.ends
 
 
 def _note_word(said: Summary, times: Mapping[str, datetime], report: Report) -> None:

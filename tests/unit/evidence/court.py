@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,11 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from lab import pki
 from lab.cloud import Lab
-from lab.ttp.authority import Authority
+from lab.ttp.authority import Authority as Ca
+from lab.ttp.authority import Profile
 from sv2m import protocol as p
 from sv2m.api import evidence
 from sv2m.db import audit, engine, messages, migrations, sync, timestamps
-from sv2m.engine.stamping import Stamper
+from sv2m.engine.stamping import Authority, Stamper
 from sv2m.evidence import judge
 from sv2m.evidence import timestamps as stamps
 from sv2m.evidence.folder import Folder
@@ -35,7 +37,7 @@ STAMPED = ("Transfer", "Prepared", "Release", "Receipt", "Closure")
 class InProcess:
     """The lab's timestamp authority without its web server."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Ca) -> None:
         self._authority = authority
         self.ca_pem = authority.anchor.read_text()
 
@@ -48,7 +50,7 @@ class InProcess:
 class Court:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.authority = Authority(Lab(directory / "lab"))
+        self.authority = Ca(Lab(directory / "lab"))
         self.authority.create()
         self.tsa = InProcess(self.authority)
         self.a, self.b = self.enrol("cloud-a.sv2m"), self.enrol("cloud-b.sv2m")
@@ -62,23 +64,33 @@ class Court:
     def roots(self) -> list[x509.Certificate]:
         return [self.authority.certificate]
 
-    def enrol(self, name: str) -> Identity:
+    def enrol(self, name: str, profile: Profile | None = None) -> Identity:
         key = ec.generate_private_key(ec.SECP384R1())
-        certificate = self.authority.issue(key.public_key(), name)
+        certificate = self.authority.issue(key.public_key(), name, profile or Profile())
         return Identity(name, pki.key_pem(key).encode(), (certificate.public_bytes(Encoding.DER),))
 
-    def pair(self, *, migration_id: str = clouds.MIGRATION, generation: int = 1, b: Identity | None = None) -> Pair:
+    def pair(
+        self,
+        *,
+        migration_id: str = clouds.MIGRATION,
+        generation: int = 1,
+        a: Identity | None = None,
+        b: Identity | None = None,
+    ) -> Pair:
         """Two clouds that are about to move a VM; always the same VM."""
-        made = Pair(self.a, b or self.b)
+        made = Pair(a or self.a, b or self.b)
         name = made.b.identity.name
-        made.offer = clouds.offer(self.a, name, migration_id=migration_id, generation=generation)
+        made.offer = clouds.offer(made.a.identity, name, migration_id=migration_id, generation=generation)
         return made
 
-    def keeps(self, side: Side, *, stamped: bool = True) -> Folder:
-        """What this cloud has kept, as its operator saves it."""
-        return unpacked(self.saved(side, stamped=stamped), side.identity.name)
+    def keeps(self, side: Side, *, stamped: bool = True, by: Authority | None = None) -> Folder:
+        """What this cloud has kept, as its operator saves it.
 
-    def saved(self, side: Side, *, stamped: bool = True) -> bytes:
+        :param by: who says what time it is; None: the authority whose clock is right.
+        """
+        return unpacked(self.saved(side, stamped=stamped, by=by), side.identity.name)
+
+    def saved(self, side: Side, *, stamped: bool = True, by: Authority | None = None) -> bytes:
         self._databases += 1
         path = self._directory / f"{self._databases}.sqlite"
         shutil.copy(self._empty, path)
@@ -86,7 +98,7 @@ class Court:
         try:
             migration_id = self.store(side)
             if stamped:
-                Stamper(self.tsa, STAMPED, 1).look()
+                Stamper(by or self.tsa, STAMPED, 1).look()
             return evidence.archive(kept(migration_id, side.identity.name))
         finally:
             engine.current().dispose()
@@ -117,8 +129,8 @@ class Court:
             migrations.advance(session, migration_id, "requested", 0, side.machine.phase, status="completed")
         return migration_id
 
-    def hears(self, *folders: Folder) -> Judgement:
-        return Judgement(verify_all(folders, self.roots))
+    def hears(self, *folders: Folder, now: datetime | None = None) -> Judgement:
+        return Judgement(verify_all(folders, self.roots, now=now))
 
 
 def kept(migration_id: str, cloud: str) -> evidence.Kept:

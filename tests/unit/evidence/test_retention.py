@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,9 @@ from sv2m.db import audit, engine, ledger, messages, migrations, timestamps
 from sv2m.engine.authority import TimestampAuthority
 from sv2m.engine.stamping import Stamper
 from sv2m.evidence.verifier import verify
-from tests.unit.evidence.court import STAMPED, Court, kept, unpacked
+from tests.unit.evidence.clocks import AtAnotherTime
+from tests.unit.evidence.court import STAMPED, Court, Judgement, kept, unpacked
+from tests.unit.evidence.test_judge import replaced
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
 
@@ -102,6 +105,44 @@ def test_everything_is_stamped_again_with_what_was_stamped_before(
     case = verify(folder, court.roots)
     assert case.report.bad == []
     assert commands.verify(None) == 0
+
+
+def test_evidence_that_is_stamped_after_the_certificates_end_loses_nothing(
+    court: Court, conf: cfg.ConfigOpts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An authority was named years too late, and stamped first the messages and then everything."""
+    migration = court.store(court.pair().run().b)
+    late = AtAnotherTime(court.authority, timedelta(days=100))
+    then = datetime.now(UTC) + timedelta(days=100)
+
+    def heard() -> Judgement:
+        folder = unpacked(evidence.archive(kept(migration, "cloud-b.sv2m")), "b")
+        return Judgement([verify(folder, court.roots, now=then)])
+
+    before = heard()
+    Stamper(late, STAMPED, 1).look()
+    monkeypatch.setattr(TimestampAuthority, "of", lambda conf: late)
+    assert commands.retimestamp(conf, "2099-01-01") == 0
+    assert "1 stamped, 0 failed" in capsys.readouterr().out
+    after = heard()
+    assert (before.off, after.off) == ([], [])
+    assert ("cloud-b.sv2m", "runs") in after.proved
+    assert after.proved == before.proved
+    (case,) = after.cases
+    assert not case.times, "what was shown only after the end could be of a thief"
+    notes = [one for one in case.report.findings if "as the folder says" in one.text]
+    assert {"certificates/source.pem", "certificates/destination.pem"} == {one.subject for one in notes}
+
+
+def test_a_folder_that_does_not_say_when_is_off(court: Court) -> None:
+    """Nor is its word heard where it is later than what is proved."""
+    late = court.keeps(court.pair().run().b, by=AtAnotherTime(court.authority, timedelta(days=100)))
+    said = json.loads(late.files["summary.json"])
+    for at in (None, "2000-01-01T00:00:00", "2099-01-01T00:00:00"):
+        documents = [{**one, "at": at} for one in said["documents"] if at is not None]
+        lie = json.dumps({**said, "documents": documents}).encode()
+        off = [one.subject for one in verify(replaced(late, {"summary.json": lie}), court.roots).report.bad]
+        assert "certificates/source.pem" in off, at
 
 
 def test_what_is_stamped_lately_is_not_stamped_again(conf: cfg.ConfigOpts, migration: str) -> None:

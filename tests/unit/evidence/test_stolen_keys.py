@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
+from lab import pki
 from sv2m import protocol as p
 from sv2m.api import evidence
 from sv2m.db import engine, migrations
@@ -25,6 +28,7 @@ from sv2m.evidence.stamps import DIRECTORY, stamp_file
 from sv2m.evidence.verifier import verify, verify_all
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import Pair
+from tests.unit.evidence.clocks import AtAnotherTime
 from tests.unit.evidence.court import Court, Judgement, kept, unpacked
 from tests.unit.evidence.test_judge import replaced, says_instead
 
@@ -172,3 +176,69 @@ def test_without_timestamps_and_without_a_list_of_today_nobody_is_convicted(cour
     assert judged.convicted == []
     notes = [one.text for case in judged.cases for one in case.report.findings if one.result == NOTE]
     assert any("list of today" in text for text in notes)
+
+
+# -- the certificate has ended, and no list need name it any more
+# --------------------------------------------------------------------------------------------------
+
+
+LATER = timedelta(days=100)
+
+
+@pytest.fixture(scope="module")
+def late(court: Court) -> AtAnotherTime:
+    """The authority when the certificates of today have ended."""
+    return AtAnotherTime(court.authority, LATER)
+
+
+@pytest.mark.parametrize("story", ["stamped", "stamped late"])
+@pytest.mark.parametrize("lie", ["among stamped messages", "stamped late", "not stamped"])
+def test_a_key_that_is_stolen_after_its_certificates_end_convicts_nobody(
+    court: Court, late: AtAnotherTime, story: str, lie: str
+) -> None:
+    """No list will ever name it. The thief has his Receipt stamped as soon as he has signed it."""
+    pair = court.pair().run("hear receipt")
+    true = court.keeps(pair.a, by=late if story == "stamped late" else None)
+    forged = court.keeps(says_instead(pair.a, refusal(pair), court.b), stamped=lie != "not stamped", by=late)
+    if lie == "among stamped messages":
+        forged = replaced(forged, stamps_of(court.keeps(pair.a)))
+    judged = court.hears(true, forged, now=datetime.now(UTC) + LATER)
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.proves(court.b.name, "runs")
+
+
+def test_a_key_that_is_stolen_after_the_end_of_its_ca_convicts_nobody(court: Court) -> None:
+    """The cloud's own certificate would be valid still, but there is no CA any more that could say that it is not."""
+    key, name = court.authority._key(), court.authority.certificate.subject
+    usage = court.authority.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    ending = (
+        pki.builder(name, key.public_key(), name, timedelta(), timedelta(days=50))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA384())
+    )
+    pair = court.pair().run("hear receipt")
+    true = court.keeps(pair.a)
+    forged = says_instead(pair.a, refusal(pair), court.b)
+    lie = replaced(court.keeps(forged, by=AtAnotherTime(court.authority, timedelta(days=60))), stamps_of(true))
+    now = datetime.now(UTC) + timedelta(days=60)
+    # The folders' copy of the CA's certificate is the one that lasts longer.
+    bare = [replaced(one, {"certificates/ca.pem": None}) for one in (true, lie)]
+    judged = Judgement(verify_all(bare, [ending], court.roots, now=now))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.cases[0].is_dated("Receipt")
+    assert not judged.cases[1].is_dated("Receipt")
+
+
+def test_a_revocation_is_not_forgotten_at_the_certificates_end(court: Court, late: AtAnotherTime) -> None:
+    """Whatever time the folder says, and though its first timestamp is of after the end."""
+    victim = court.enrol(B)
+    serial = court.authority.issued()[-1].serial_number
+    lie = court.keeps(court.pair(b=victim).run("hear receipt").a, by=late)
+    court.authority.revoke(serial)
+    told = court.keeps(court.pair().run("hear challenge").a)
+    judged = court.hears(lie, told, now=datetime.now(UTC) + LATER)
+    assert [off for off in judged.off if off.startswith(message_file("Receipt")) and "revoked" in off]
