@@ -170,7 +170,9 @@ def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
     for case in cases:
         messages = {kind: one for kind, one in _messages(case).items() if case.is_undeniable(kind)}
         closure, receipt = messages.get("Closure"), messages.get("Receipt")
-        if getattr(closure, "outcome", None) == "removed" or getattr(receipt, "outcome", None) == "resumed":
+        # B's Receipt tells of a gift only where A's Release is A's own: B may have stolen a key of A's that has ended.
+        given = "Release" in messages and getattr(receipt, "outcome", None) == "resumed"
+        if given or getattr(closure, "outcome", None) == "removed":
             offer = case.transcript.message(protocol.Offer)
             vm = (offer.source.name, offer.needs.vm)
             gone[vm] = min((offer.generation, offer.migration_id), gone.get(vm, (offer.generation, offer.migration_id)))

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from lab import pki
+from lab.ttp.authority import Profile
 from sv2m import protocol as p
 from sv2m.api import evidence
 from sv2m.db import engine, migrations
@@ -27,7 +28,7 @@ from sv2m.evidence.revocation import load_lists
 from sv2m.evidence.stamps import DIRECTORY, stamp_file
 from sv2m.evidence.verifier import verify, verify_all
 from tests.protocol.certificates import Identity
-from tests.protocol.clouds import Pair
+from tests.protocol.clouds import Pair, other_id
 from tests.unit.evidence.clocks import AtAnotherTime
 from tests.unit.evidence.court import Court, Judgement, kept, unpacked
 from tests.unit.evidence.test_judge import replaced, says_instead
@@ -242,3 +243,17 @@ def test_a_revocation_is_not_forgotten_at_the_certificates_end(court: Court, lat
     told = court.keeps(court.pair().run("hear challenge").a)
     judged = court.hears(lie, told, now=datetime.now(UTC) + LATER)
     assert [off for off in judged.off if off.startswith(message_file("Receipt")) and "revoked" in off]
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["by a thief", "by A itself"])
+def test_b_makes_up_a_gift_with_a_key_of_a_that_has_ended(court: Court, late: AtAnotherTime, ended: bool) -> None:
+    """B's own Receipt is dated well; what it says that A gave is signed with A's old key. A, which has the VM all the
+    time, moves it under its new certificate. If the Release was A's own while the key was, A has been caught."""
+    long, new = Profile(last_day=300), Profile(first_day=95, last_day=300)
+    b, c, a = court.enrol("cloud-d.sv2m", long), court.enrol("cloud-e.sv2m", long), court.enrol(court.a.name, new)
+    gift = court.keeps(court.pair(b=b).run("hear receipt").b, by=late if ended else None)
+    moved = court.keeps(court.pair(a=a, b=c, migration_id=other_id(), generation=2).run().a, by=late)
+    judged = court.hears(gift, moved, now=datetime.now(UTC) + LATER)
+    assert judged.off == []
+    assert judged.proves(b.name, "runs")
+    assert judged.convicted == ([] if ended else [(court.a.name, "held-on")])
