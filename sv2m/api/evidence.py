@@ -55,7 +55,7 @@ def archive(kept: Kept) -> bytes:
         source, destination = destination, source
     names = {"id": kept.row.id, "source": source, "destination": destination, "kept_by": kept.cloud_name}
     stamped = {stamp_file(one.covers): one.stamped_at for one in kept.timestamps if one.stamped_at is not None}
-    found[SUMMARY] = json.dumps(_summary(kept), indent=2).encode()
+    found[SUMMARY] = summary(kept)
     found[README] = evidence_text.write(names, found, at, stamped)
     return _zip(found, kept.row.finished_at or kept.row.updated_at)
 
@@ -126,9 +126,10 @@ def _zip(found: Mapping[str, bytes], at: datetime) -> bytes:
     return content.getvalue()
 
 
-def _summary(kept: Kept) -> dict[str, object]:
+def summary(kept: Kept) -> bytes:
+    """What the evidence says of itself (JSON); signed by nobody."""
     row = kept.row
-    return {
+    said: dict[str, object] = {
         "migration_id": row.id,
         "kept_by": kept.cloud_name,
         "role": row.role,
@@ -154,6 +155,7 @@ def _summary(kept: Kept) -> dict[str, object]:
             for one in kept.timestamps
         ],
     }
+    return json.dumps(said, indent=2).encode()
 
 
 def _pem(parts: Iterable[bytes], label: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,10 @@ from sv2m.db import audit, engine, messages, migrations, owing, peers, timestamp
 from sv2m.db.models import AuditChain, Migration
 from sv2m.engine import retention
 from sv2m.engine.authority import TimestampAuthority
-from sv2m.evidence import chain
+from sv2m.evidence import chain, verifier
+from sv2m.evidence.folder import SUMMARY, Folder
+from sv2m.evidence.stamps import ROOTS
+from sv2m.evidence.timestamps import anchors
 
 _LISTED = 1000
 
@@ -123,7 +126,8 @@ def retimestamp(conf: cfg.ConfigOpts, before: str | None) -> int:
             failed += 1
             continue
         try:
-            at = retention.restamp(row, evidence_files.files(kept), authority, _operator())
+            check = _no_worse_than(kept)
+            at = retention.restamp(row, evidence_files.files(kept), authority, _operator(), check)
         except errors.SV2MError as error:
             print(f"{row.id}: not stamped: {error}")
             failed += 1
@@ -177,6 +181,33 @@ def _kept(session: Session, row: Migration, cloud_name: str) -> evidence_files.K
         audit.list_for(session, row.id),
         cloud_name,
     )
+
+
+def _no_worse_than(kept: evidence_files.Kept) -> Callable[[Session], None]:
+    """Whoever is shown the evidence then finds nothing off that is not off now: no timestamp can be taken back."""
+    before = _off(kept)
+
+    def check(session: Session) -> None:
+        now = _off(_kept(session, kept.row, kept.cloud_name))
+        worse = [f"{name}: {text}" for name, text in now.items() if name not in before]
+        if worse:
+            raise errors.ConfigurationError(f"with this timestamp the evidence would be off: {worse[0]}")
+
+    return check
+
+
+def _off(kept: evidence_files.Kept) -> dict[str, str]:
+    """What somebody who is shown this evidence today finds off: the first fault of each file.
+
+    The roots are the copies beside it: this cloud itself has trusted them. Without any there is nothing to tell it by.
+    """
+    files = {**evidence_files.files(kept), SUMMARY: evidence_files.summary(kept)}
+    roots, of_time = (anchors(files[one]) if one in files else [] for one in ("certificates/ca.pem", ROOTS))
+    found: dict[str, str] = {}
+    if roots:
+        for one in verifier.verify(Folder(kept.row.id, files), roots, of_time or None).report.bad:
+            found.setdefault(one.subject, one.text)
+    return found
 
 
 def _date(value: str) -> datetime:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+
+from sqlalchemy.orm import Session
 
 from sv2m.db import audit, messages, timestamps
 from sv2m.db import engine as database
@@ -54,13 +56,20 @@ def purge(row: Migration, by: str) -> tuple[int, int]:
     return documents, stamped
 
 
-def restamp(row: Migration, files: Mapping[str, bytes], authority: Authority, by: str) -> datetime:
+def restamp(
+    row: Migration,
+    files: Mapping[str, bytes],
+    authority: Authority,
+    by: str,
+    check: Callable[[Session], None] = lambda session: None,
+) -> datetime:
     """An archive timestamp over everything that was kept, earlier timestamps included (in the manner of RFC 4998).
 
     :param files: the evidence, by file name.
     :param by: who, for the audit log.
+    :param check: looks at what is kept then, before it is committed: what it raises undoes it.
     :returns: the authority's time.
-    :raises sv2m.errors.SV2MError: there is no good answer; nothing was written.
+    :raises sv2m.errors.SV2MError: there is no good answer, or ``check`` found fault; nothing was written.
     """
     listing = listing_of({name: data for name, data in files.items() if name not in _NOT_STAMPED})
     ca_pem = authority.ca_pem
@@ -72,4 +81,5 @@ def restamp(row: Migration, files: Mapping[str, bytes], authority: Authority, by
         before = [one for one in timestamps.list_for(session, row.id) if one.covers.startswith(timestamps.ARCHIVE)]
         covers = f"{timestamps.ARCHIVE}{len(before) + 1}"
         timestamps.archive(session, row.id, covers, listing=listing, response=response, at=stamp.at, ca_pem=ca_pem)
+        check(session)
     return stamp.at

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 import sv2m.conf
+from lab.ttp.authority import Profile
 from sv2m import errors
 from sv2m.api import evidence
 from sv2m.api import evidence_commands as commands
@@ -143,6 +144,22 @@ def test_a_folder_that_does_not_say_when_is_off(court: Court) -> None:
         lie = json.dumps({**said, "documents": documents}).encode()
         off = [one.subject for one in verify(replaced(late, {"summary.json": lie}), court.roots).report.bad]
         assert "certificates/source.pem" in off, at
+
+
+def test_a_timestamp_that_would_make_evidence_worse_is_not_written(
+    court: Court, conf: cfg.ConfigOpts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The authority's clock is behind, so that the certificates seem not to be valid yet."""
+    # It begins five minutes earlier than it says: now.
+    a, b = (court.enrol(name, Profile(first_day=5 / 1440)) for name in ("cloud-a.sv2m", "cloud-b.sv2m"))
+    migration = court.store(court.pair(a=a, b=b).run().b)
+    behind = AtAnotherTime(court.authority, timedelta(minutes=-2))
+    monkeypatch.setattr(TimestampAuthority, "of", lambda conf: behind)
+    saved = evidence.archive(kept(migration, "cloud-b.sv2m"))
+    assert verify(unpacked(saved, "b"), court.roots).report.good
+    assert commands.retimestamp(conf, None) == 1
+    assert "begins on" in capsys.readouterr().out
+    assert evidence.archive(kept(migration, "cloud-b.sv2m")) == saved, "nothing is written"
 
 
 def test_what_is_stamped_lately_is_not_stamped_again(conf: cfg.ConfigOpts, migration: str) -> None:
