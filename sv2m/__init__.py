@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """SV2M moves a running virtual machine from one OpenStack cloud to another that somebody else runs.
 
-The flow, in the order of figure 4 of the paper (SV2M, SECRYPT 2014): an operator asks A's API; the engine asks AZM
-whether he may, LMM what the VM needs, and offers it to B; MAM authenticates both clouds to each other; B asks its AZM
-and LMM, holds room, and accepts; KM wraps the VM's keys to B; EDM seals the VM's disks and memory and sends them; B's
-EDM opens them and restores the VM, paused; A releases it; B resumes it and signs the receipt; A deletes its copy.
+The flow, in the order of figure 4 of the paper (SV2M, SECRYPT 2014): an operator asks A's API, which has KM copy the
+keys of the VM's volumes; the engine asks AZM whether he may, LMM what the VM needs, and offers it to B; MAM
+authenticates both clouds to each other; B asks its AZM and LMM, holds room, and accepts; KM wraps the VM's keys to B;
+EDM seals the VM's disks and memory and sends them; B's EDM opens them and restores the VM, paused; A releases it; B
+resumes it and signs the receipt; A deletes its copy.
 
 ========== ====================================================================================================
 folder     what it is

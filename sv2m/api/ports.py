@@ -48,7 +48,7 @@ class ServerReader(Protocol):
 
 
 class SecretGrants(Protocol):
-    """The caller lets SV2M's own user read the keys of his volumes, and takes it back."""
+    """The caller lets SV2M's own user read the keys of his volumes for a moment, and takes it back."""
 
     def find(self, token: str, volume_ids: Sequence[str]) -> list[VolumeSecret]:
         """The secrets of those of these volumes that are encrypted.
@@ -57,16 +57,36 @@ class SecretGrants(Protocol):
         """
         ...
 
-    def grant(self, token: str, secret_ref: str) -> bool:
+    def granted(self, token: str, secret_ref: str) -> bool:
+        """Whether SV2M's user is among those who may read the secret.
+
+        :raises sv2m.errors.PolicyError: the caller may not know.
+        """
+        ...
+
+    def grant(self, token: str, secret_ref: str) -> None:
         """Add SV2M's user to those who may read the secret; everybody else stays.
 
-        :returns: whether it was added; False when it was there already.
         :raises sv2m.errors.PolicyError: the caller does not own the secret.
         """
         ...
 
     def revoke(self, token: str, secret_ref: str) -> None:
-        """Take SV2M's user off again. Doing it twice does no harm."""
+        """Take SV2M's user off again. Doing it twice does no harm.
+
+        :raises sv2m.errors.KeyManagerError: it may still be there; the remedy is the command that takes it off.
+        """
+        ...
+
+
+class KeyCopier(Protocol):
+    """The key manager, with SV2M's own rights."""
+
+    def copy_eiks(self, context: dict[str, Any], migration_id: str, secrets: dict[str, str]) -> dict[str, Any]:
+        """Copy the keys of volumes, all or none: ``{"copies": [{"volume_id", "ref", "copy_ref"}]}``.
+
+        :param secrets: volume id -> the key that SV2M's user may read now.
+        """
         ...
 
 
@@ -115,6 +135,7 @@ class Services:
 
     servers: ServerReader
     grants: SecretGrants
+    keys: KeyCopier
     projects: Projects
     conductor: Conductor
     load: LoadReader

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a caller's request to a migration that the engine takes over.
 
-The order makes a kill at any instant harmless. What will be granted is found first and written into the
-row, each once more before it is granted; the row belongs to this process until everything is granted, so that
-no engine begins too early; then it belongs to nobody, and an engine takes it, told or not. If this process dies
-in between, the row goes stale, an engine takes it, finds that it cannot read the keys, ends it with that error,
-and takes SV2M's user off the access lists that the row names.
+What needs the caller's token is done here, and nothing of it outlives the request: SV2M's user is put on the access
+lists of the keys, KM copies the keys into SV2M's own project, SV2M's user is taken off again. The copies are what the
+engine has.
+
+The order makes a kill at any instant harmless. Which keys there are is written into the row first, and of each, before
+it is granted, that it may be; the row belongs to this process until nothing is granted any more, so that no engine
+begins too early; then it belongs to nobody, and an engine takes it, told or not. If this process dies in between, the
+row goes stale, and an engine takes it, finds no copies named there, ends it with that error, destroys what was copied,
+by its name, and takes SV2M's user off the access lists that the row names, as far as Barbican lets it.
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ def start(call: Call, wanted: Mapping[str, Any]) -> Migration:
         )
     secrets = call.services.grants.find(call.caller.token, server.volume_ids)
     row = _create(call, migration_id, server, destination, secrets)
-    row = _grant(call, row, secrets)
+    row = _copy_keys(call, row, secrets)
     wake(call, row.id, abort=False)
     return row
 
@@ -137,34 +141,83 @@ def _create(
         )
 
 
-def _grant(call: Call, row: Migration, secrets: list[VolumeSecret]) -> Migration:
-    """Let SV2M's user read the keys, and hand the migration over; or take everything back and end it."""
+def _copy_keys(call: Call, row: Migration, secrets: list[VolumeSecret]) -> Migration:
+    """Have KM copy the keys, which SV2M's user may read only meanwhile, and hand the migration over; or end it.
+
+    What an end leaves of copies, the engine that tidies up after it destroys.
+    """
     records = [_record(secret, added=False) for secret in secrets]
-    for number, secret in enumerate(secrets):
-        # Before it is done: if we die in between, whoever takes over takes off what we may have put on.
-        records[number] = _record(secret, added=True)
-        row = _write(row, records, owner_seen_at=datetime.now(UTC))
+    try:
         try:
-            added = call.services.grants.grant(call.caller.token, secret.secret_ref)
-        except errors.SV2MError as error:
-            # Refused, it was not done. Whether it was done by a service that then failed, nobody knows.
-            records[number] = _record(secret, added=isinstance(error, errors.HostError))
+            for record in records:
+                if call.services.grants.granted(call.caller.token, record["secret_ref"]):
+                    # Not by us, not for us: it stays.
+                    continue
+                # Before it is done: if we die in between, whoever takes over takes off what we may have put on.
+                record["added"] = True
+                row = _write(row, {"acl": records}, owner_seen_at=datetime.now(UTC))
+                _grant(call, record)
+            copies = _copies(call, row, records)
+        finally:
+            # Whatever happened, and whoever has the row now: nobody else can.
             _revoke(call, records)
-            _write(row, records, "withdrawn", status="failed", owner=None, **_shown(error))
-            raise
-        records[number] = _record(secret, added=added)
-    return _write(row, records, owner=None, owner_seen_at=None)
+    except errors.SV2MError as error:
+        _write(row, {"acl": records}, "withdrawn", status="failed", owner=None, **_shown(error))
+        raise
+    return _write(row, {"acl": records, "copies": copies}, owner=None, owner_seen_at=None)
 
 
-def _write(row: Migration, records: list[dict[str, Any]], phase: str | None = None, **columns: Any) -> Migration:
-    """Write down on which access lists SV2M's user was put, or may have been.
+def _grant(call: Call, record: dict[str, Any]) -> None:
+    try:
+        call.services.grants.grant(call.caller.token, record["secret_ref"])
+    except errors.SV2MError as error:
+        # Refused, it was not done. Whether it was done by a service that then failed, nobody knows.
+        record["added"] = isinstance(error, errors.HostError)
+        raise
+
+
+def _copies(call: Call, row: Migration, records: list[dict[str, Any]]) -> list[dict[str, str]]:
+    if not records:
+        return []
+    secrets = {record["volume_id"]: record["secret_ref"] for record in records}
+    try:
+        copies: list[dict[str, str]] = call.services.keys.copy_eiks(call.rpc_context(row.id), row.id, secrets)["copies"]
+    except oslo_messaging.MessagingException as error:
+        raise errors.ServiceUnavailable(
+            f"KM, a module of this cloud's engine, did not copy the keys ({type(error).__name__}): it, or the message "
+            "broker, was away"
+        ) from error
+    return copies
+
+
+def _revoke(call: Call, records: list[dict[str, Any]]) -> None:
+    """Take SV2M's user off the access lists on which it was put, or may have been.
+
+    :raises sv2m.errors.KeyManagerError: it may be on one still. This is then the error to report: the caller is who can
+        take it off.
+    """
+    left = None
+    for record in records:
+        if record["added"]:
+            try:
+                call.services.grants.revoke(call.caller.token, record["secret_ref"])
+                record["added"] = False
+            except errors.SV2MError as error:
+                LOG.exception("The grant on %s could not be taken back", record["secret_ref"])
+                left = left or error
+    if left is not None:
+        raise left
+
+
+def _write(row: Migration, state: Mapping[str, Any], phase: str | None = None, **columns: Any) -> Migration:
+    """Write down, in ``acl``, on which access lists SV2M's user is, or may be, and in ``copies`` what the engine uses.
 
     :raises sv2m.errors.PhaseConflict: an engine has taken us for dead, and undoes what was written down.
     """
-    state = {**row.state, "acl": list(records)}
+    whole = {**row.state, **state}
     with engine.session() as session:
         return migrations.advance(
-            session, row.id, row.phase, row.generation, phase or row.phase, state=state, **columns
+            session, row.id, row.phase, row.generation, phase or row.phase, state=whole, **columns
         )
 
 
@@ -175,16 +228,6 @@ def _shown(error: errors.SV2MError) -> dict[str, str]:
         "error_message": error.message,
         "error_remedy": error.remedy,
     }
-
-
-def _revoke(call: Call, records: list[dict[str, Any]]) -> None:
-    for record in records:
-        if record["added"]:
-            try:
-                call.services.grants.revoke(call.caller.token, record["secret_ref"])
-            except errors.SV2MError:
-                # The error that made us take it back is the one to report; this one is for the log.
-                LOG.exception("The grant on %s could not be taken back", record["secret_ref"])
 
 
 def _record(secret: VolumeSecret, *, added: bool) -> dict[str, Any]:

@@ -65,23 +65,34 @@ class CallerServices:
                 found.append(VolumeSecret(volume_id, ref))
         return found
 
-    def grant(self, token: str, secret_ref: str) -> bool:
+    def granted(self, token: str, secret_ref: str) -> bool:
+        """Whether SV2M's user is among those who may read the secret."""
+        return self._keystone.user_id() in (self._readers(token, secret_ref).get("users") or [])
+
+    def grant(self, token: str, secret_ref: str) -> None:
         """Add SV2M's user to those who may read the secret; everybody else stays."""
         user = self._keystone.user_id()
         read = self._readers(token, secret_ref)
         users = list(read.get("users") or [])
-        if user in users:
-            return False
-        self._write(token, secret_ref, read, [*users, user])
-        return True
+        if user not in users:
+            self._write(token, secret_ref, read, [*users, user])
 
     def revoke(self, token: str, secret_ref: str) -> None:
         """Take SV2M's user off again. Doing it twice does no harm."""
         user = self._keystone.user_id()
-        read = self._readers(token, secret_ref)
-        users = list(read.get("users") or [])
-        if user in users:
-            self._write(token, secret_ref, read, [one for one in users if one != user])
+        try:
+            read = self._readers(token, secret_ref)
+            users = list(read.get("users") or [])
+            if user in users:
+                self._write(token, secret_ref, read, [one for one in users if one != user])
+        except errors.NotFound:
+            return
+        except errors.SV2MError as error:
+            raise errors.KeyManagerError(
+                f"SV2M's user may still be on the access list of {secret_ref}: {error}",
+                remedy="Take it off, and try again: "
+                f"openstack acl user remove --user {user} --operation-type read {secret_ref}",
+            ) from error
 
     def _readers(self, token: str, secret_ref: str) -> dict[str, Any]:
         body = self._request(token, "Barbican", "key-manager", "GET", f"{secret_ref}/acl")

@@ -12,8 +12,12 @@ from sv2m.clients.caller import CallerServices
 from sv2m.clients.keystone import Keystone
 from sv2m.db import engine as database
 from sv2m.engine import client as conductor
+from sv2m.km import client as km
 from sv2m.lmm import client as lmm
 from sv2m.policies.enforcer import Enforcer
+
+#: Seconds that KM may take to copy a server's keys: less than an API may be silent before an engine takes it for dead.
+COPYING = 30.0
 
 
 def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
@@ -30,6 +34,7 @@ def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
     services = Services(
         servers=caller,
         grants=caller,
+        keys=km.Client(transport, COPYING),
         projects=keystone,
         conductor=conductor.Client(transport),
         load=lmm.Client(transport),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of what a migration had of keys: its own, on either side, and at A the access to the server's."""
+"""The end of what a migration had of keys: its own, on either side, and at A the copies of the server's."""
 
 from __future__ import annotations
 
@@ -24,11 +24,24 @@ def destroy_keys(work: Work, refs: Collection[str]) -> None:
 
 
 def disks_of(row: Migration) -> int:
-    """How many disks the server has, and so how many EIKs at most; 0 where the row does not say yet."""
-    return len((row.needs or {}).get("disks", ()))
+    """How many disks the server has, and so how many EIKs at most; 0 where the row does not say yet.
+
+    At A the API has had the keys of all the volumes copied before anybody knew what the server needs.
+    """
+    return max(len((row.needs or {}).get("disks", ())), len((row.state or {}).get("acl", ())))
 
 
-def revoke_access(work: Work) -> None:
-    """At A, where the server stays: take SV2M's user off the access lists of the server's keys again."""
-    for entry in work.state.get("acl", []):
-        work.services.km.revoke(work.context, entry)
+def forget_keys(work: Work) -> None:
+    """At A, however it ended: destroy VMK and the copies of the server's keys. May be repeated.
+
+    :raises KeyManagerError: as :func:`destroy_keys`.
+    """
+    state = work.state
+    acl = state.get("acl", [])
+    if acl or "TokenBA2" in work.documents:
+        vmk = [state["vmk_ref"]] if "vmk_ref" in state else []
+        destroy_keys(work, [*vmk, *(one["copy_ref"] for one in state.get("copies", []))])
+    for entry in acl:
+        if entry["added"]:
+            # The API was killed before it took SV2M's user off this list again.
+            work.services.km.revoke(work.context, entry)

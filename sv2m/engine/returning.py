@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine import losing
-from sv2m.engine.forgetting import destroy_keys, revoke_access
+from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.marking import check_not_released
 from sv2m.engine.work import Work
 
@@ -58,9 +58,7 @@ def restore(work: Work) -> None:
         except errors.NotFound as error:
             # An administrator may delete what we have locked. Then nobody waits for it, but the keys still have to go.
             LOG.error("Migration %s: the server cannot be brought back, it is gone: %s", work.id, error)
-    if "TokenBA2" in work.documents:
-        destroy_keys(work, [state["vmk_ref"]] if "vmk_ref" in state else [])
-    revoke_access(work)
+    forget_keys(work)
 
 
 def _check_not_released(work: Work) -> None:

@@ -13,7 +13,7 @@ from sv2m.db import engine as database
 from sv2m.db import messages, migrations
 from sv2m.engine import describing, marking, sealing
 from sv2m.engine.asking import ask
-from sv2m.engine.forgetting import destroy_keys, revoke_access
+from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -24,6 +24,14 @@ SENT, RECEIVED = messages.SENT, messages.RECEIVED
 def offer(work: Work) -> None:
     """``requested``: may the operator, can the server, and what does it need? Then sign the offer."""
     row, services = work.row, work.services
+    if work.state.get("acl") and "copies" not in work.state:
+        # Taken from an API process that was silent too long. The keys cannot be had without its caller's token.
+        raise errors.HostError(
+            "sv2m-api ended, or was silent, before the keys of the server's volumes were copied",
+            code="request-cut-off",
+            remedy="Start a new migration. Where SV2M's user may still be on a key's access list, the engine's log has "
+            "the command for the key's owner.",
+        )
     server = services.servers.get(row.server_id or "")
     services.azm.may_start(
         work.context, work.state["credentials"], {"id": row.server_id, "project_id": row.project_id}, row.peer
@@ -95,23 +103,21 @@ def hear_decision(work: Work) -> None:
             "error_message": f"{work.row.peer} refused: {refused.reason}",
             "error_remedy": errors.RefusedByPeer.remedy,
         }
-        revoke_access(work)
+        forget_keys(work)
     work.commit((RECEIVED, received), **columns)
 
 
 def wrap_keys(work: Work) -> None:
     """``accepted``: a VMK for this attempt alone, the VM's EIKs, both wrapped to B's fresh key."""
     km = work.services.km
+    copies = _copies(work)
     if "vmk_ref" not in work.state:
         work.remember(vmk_ref=km.make_vmk(work.context, work.id)["ref"])
-    encrypted = [volume["id"] for volume in work.state["volumes"] if volume["encrypted"]]
-    found = km.find_eiks(work.context, encrypted, None, work.row.project_id)["eiks"] if encrypted else []
-    by_volume = {eik["volume_id"]: eik["ref"] for eik in found}
     wrapped = km.wrap(
         work.context,
         work.id,
         work.state["vmk_ref"],
-        [by_volume[volume] for volume in encrypted],
+        copies,
         base64.b64encode(work.accepted.ephemeral_key).decode("ascii"),
         base64.b64encode(work.machine.context_digest).decode("ascii"),
     )
@@ -130,7 +136,7 @@ def wrap_keys(work: Work) -> None:
         for stream in work.state["streams"]
     )
     signed = work.sign(work.machine.local(protocol.KeysWrapped(keys, plans)))
-    work.commit((SENT, signed), remember={"eik_refs": list(by_volume.values())})
+    work.commit((SENT, signed))
 
 
 def open_landing(work: Work) -> None:
@@ -202,9 +208,29 @@ def remove(work: Work) -> None:
         services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
     for port in state["ports"]:
         services.ports.delete_port(port)
-    destroy_keys(work, [state["vmk_ref"], *state.get("eik_refs", [])])
+    forget_keys(work)
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     work.commit((SENT, signed), status="completed")
+
+
+def _copies(work: Work) -> list[str]:
+    """The copies of the encrypted volumes' keys, in the order of the volumes, if each is still the volume's key.
+
+    :raises ServerNotMovable: a volume has another key than was copied, or none was.
+    """
+    encrypted = [volume["id"] for volume in work.state["volumes"] if volume["encrypted"]]
+    if not encrypted:
+        return []
+    found = work.services.km.find_eiks(work.context, encrypted, None, work.row.project_id)["eiks"]
+    now = {eik["volume_id"]: eik["ref"] for eik in found}
+    copied = {one["volume_id"]: one for one in work.state.get("copies", [])}
+    for volume in encrypted:
+        if volume not in copied or copied[volume]["ref"] != now.get(volume):
+            raise errors.ServerNotMovable(
+                f"volume {volume} has another key than when the migration was requested, or was attached since",
+                remedy="Leave the server's volumes as they are, and start a new migration.",
+            )
+    return [copied[volume]["copy_ref"] for volume in encrypted]
 
 
 def _reply(document: bytes | None, kind: str) -> bytes:

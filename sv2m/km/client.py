@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of KM. Version history: 1.0 first version; 1.1 forget takes the number of disks."""
+"""RPC client of KM. Version history: 1.0 first version; 1.1 forget takes the number of disks; 1.2 copy_eiks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Client:
     :param volume_timeout: seconds that Cinder may take to make or delete a volume: ``[km] volume_timeout``.
     """
 
-    VERSION = "1.1"
+    VERSION = "1.2"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
@@ -42,6 +42,10 @@ class Client:
         """The keys of encrypted volumes."""
         return self._call(context, "find_eiks", volume_ids=volume_ids, token=token, project_id=project_id)
 
+    def copy_eiks(self, context: dict[str, Any], migration_id: str, secrets: dict[str, str]) -> dict[str, Any]:
+        """Copies of the keys of encrypted volumes, for a migration of their server."""
+        return self._call(context, "copy_eiks", migration_id=migration_id, secrets=secrets)
+
     def make_ekb(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
         """A fresh key pair to which A wraps the VM's keys."""
         return self._call(context, "make_ekb", migration_id=migration_id)
@@ -55,7 +59,7 @@ class Client:
         recipient_b64: str,
         context_digest_b64: str,
     ) -> dict[str, Any]:
-        """Wrap VMK and EIKs to B's ekB."""
+        """Wrap VMK and EIKs, read from their copies, to B's ekB."""
         return self._call(
             context,
             "wrap",

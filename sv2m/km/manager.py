@@ -7,7 +7,7 @@ name the secret's reference and what went wrong, never anything about its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from oslo_log import log
@@ -61,6 +61,34 @@ class KeyManager:
                 )
             found.append(Eik(volume_id, self._keys.reference(how.key_id), how.cipher, how.key_size))
         return found
+
+    def copy_eiks(self, migration_id: str, secrets: Mapping[str, str]) -> list[tuple[Eik, str]]:
+        """Copy the keys of volumes into SV2M's own project, so that they can be read when their owner is not asked.
+
+        All or nothing, as :meth:`unwrap`. What is read is what Cinder says opens the volume, and only if it is what the
+        volume's owner named as well: SV2M's user may read others' keys, and neither word alone makes it copy one.
+
+        :param secrets: volume id -> the key that the volume's owner lets SV2M's user read.
+        :returns: the keys, each with the reference of its copy.
+        :raises sv2m.errors.ServerNotMovable: a volume's key is another one, or is none that moves.
+        :raises sv2m.errors.KeyManagerError: SV2M's user may not read a key, or Barbican failed.
+        """
+        found = self.find_eiks(list(secrets))
+        named = {volume_id: self._keys.reference(ref) for volume_id, ref in secrets.items()}
+        if {eik.volume_id: eik.ref for eik in found} != named:
+            raise errors.ServerNotMovable(
+                f"the keys of volumes {', '.join(named)} are not those that SV2M was let read",
+                remedy="Wait until nobody changes or retypes these volumes, and try again.",
+            )
+        copies: list[str] = []
+        try:
+            for number, eik in enumerate(found):
+                with wiped(self._keys.read(eik.ref)) as key:
+                    copies.append(self._store(migration_id, plan.eik_name(number), key))
+        except BaseException:
+            self.destroy(copies)
+            raise
+        return list(zip(found, copies, strict=True))
 
     def make_ekb(self, migration_id: str) -> tuple[str, bytes]:
         """A key pair for one migration: reference of its private half, and SubjectPublicKeyInfo (DER)."""
@@ -119,15 +147,7 @@ class KeyManager:
                     opened = encryption.unwrap_key(wrapped.cipher_value, bytes(private_key), context_digest)
                     with wiped(bytearray(opened)) as key:
                         self._check_key(migration_id, wrapped, key)
-                        stored.append(
-                            self._keys.store(
-                                key,
-                                name=secret_name(migration_id, wrapped.name),
-                                secret_type="symmetric",  # noqa: S106  (Barbican's name for the kind)
-                                algorithm="aes",
-                                bit_length=wrapped.size,
-                            )
-                        )
+                        stored.append(self._store(migration_id, wrapped.name, key))
         except BaseException:
             self.destroy(stored)
             raise
@@ -171,6 +191,15 @@ class KeyManager:
         """
         names = [plan.VMK_NAME, "ekB", *(plan.eik_name(number) for number in range(disks))]
         return self.destroy([ref for name in names for ref in self._keys.find(secret_name(migration_id, name))])
+
+    def _store(self, migration_id: str, name: str, key: bytearray) -> str:
+        return self._keys.store(
+            key,
+            name=secret_name(migration_id, name),
+            secret_type="symmetric",  # noqa: S106  (Barbican's name for the kind)
+            algorithm="aes",
+            bit_length=len(key) * 8,
+        )
 
     @staticmethod
     def _check_plan(keys: Sequence[plan.WrappedKey]) -> None:

@@ -23,7 +23,7 @@ LOG = log.getLogger(__name__)
 class Endpoint:
     """Topic ``sv2m-km``."""
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     def __init__(
         self, manager: KeyManager, importer: VolumeImporter, keys: ports.KeyStore, user_id: Callable[[], str]
@@ -48,6 +48,16 @@ class Endpoint:
             "eiks": [
                 {"volume_id": eik.volume_id, "ref": eik.ref, "cipher": eik.cipher, "key_size": eik.key_size}
                 for eik in found
+            ]
+        }
+
+    @oslo_messaging.expose
+    def copy_eiks(self, context: dict[str, Any], migration_id: str, secrets: dict[str, str]) -> dict[str, Any]:
+        """``{"copies": [{"volume_id", "ref", "copy_ref"}]}``; see :meth:`KeyManager.copy_eiks`."""
+        return {
+            "copies": [
+                {"volume_id": eik.volume_id, "ref": eik.ref, "copy_ref": copy_ref}
+                for eik, copy_ref in self._manager.copy_eiks(migration_id, secrets)
             ]
         }
 
@@ -132,10 +142,10 @@ class Endpoint:
 
     @oslo_messaging.expose
     def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> dict[str, Any]:
-        """``{"revoked"}``: take SV2M's user off a secret's access list again, as far as Barbican lets it.
+        """``{"revoked"}``: take SV2M's user off a secret's access list, as far as Barbican lets it.
 
-        Barbican's default rules let only the owning project change the list; then the entry stays until the
-        owner removes it, or the secret goes with its volume. That is logged, and keeps nothing else waiting.
+        For what the API, killed, did not take back. Barbican's default rules let only the owning project change the
+        list; then an entry stays until the owner removes it. That is logged, and keeps nothing else waiting.
 
         :param grant: ``{"secret_ref", "added"}`` as the API recorded it; one that SV2M did not add stays.
         """
@@ -146,7 +156,7 @@ class Endpoint:
             self._keys.revoke(grant["secret_ref"], user_id)
         except errors.SV2MError as error:
             LOG.warning(
-                "User %s stays on the access list of %s; its owner can remove it with: "
+                "User %s may be on the access list of %s still; its owner can remove it with: "
                 "openstack acl user remove --user %s --operation-type read %s (%s)",
                 user_id,
                 grant["secret_ref"],

@@ -84,7 +84,7 @@ class SourceCloud(CloudA):
         super().begin()
         keys = _Keys()
         storage = MemoryStorage(keys)
-        eik = keys.store(clouds.EIK, name="eik", secret_type="symmetric")
+        eik = keys.store(clouds.EIK, name="eik", secret_type="symmetric", project_id="project")
         storage.encryptions["volume"] = Encryption(key_id=eik.removeprefix(URL))
         importer = VolumeImporter(keys, storage, MemoryImages(storage), 10)
         manager = KeyManager(keys, storage, Pool(clouds.ephemeral_key, 0))
@@ -92,16 +92,17 @@ class SourceCloud(CloudA):
         found = self._connect(cmm_client.Client, rpc.TOPIC_CMM, cmm)
         signing = mam.Endpoint(Keyring(found, federation.Barbican(A), 0))
         around = self.recorder.around
+        asked = self._connect(km_client.Client, rpc.TOPIC_KM, km.Endpoint(manager, importer, keys, lambda: "sv2m"))
         self.keys = keys
         self.services = dataclasses.replace(
             self.services,
             cmm=around("cmm", found),
             mam=around("mam", self._connect(mam_client.Client, rpc.TOPIC_MAM, signing)),
-            km=around(
-                "km",
-                self._connect(km_client.Client, rpc.TOPIC_KM, km.Endpoint(manager, importer, keys, lambda: "sv2m")),
-            ),
+            km=around("km", asked),
         )
+        keys.readable.add(eik)
+        self.hand_over(asked, eik)
+        keys.readable.clear()
 
 
 class _Sender(Sender):

@@ -53,7 +53,7 @@ class _World:
         rules = Enforcer(surroundings.options("cloud-a.sv2m"))
         owned = {"rules": rules, "cloud_name": "cloud-a.sv2m", "owner": "api:node"}
         limits = {"default_limit": 2, "max_limit": 3}
-        self._application = Application(Services(cloud, cloud, cloud, cloud, cloud, **owned, **limits))  # type: ignore[arg-type]
+        self._application = Application(Services(*[cloud] * 6, **owned, **limits))  # type: ignore[arg-type]
         self._fill()
 
     def _fill(self) -> None:

@@ -31,6 +31,10 @@ ROLES = {
 }
 
 
+class Killed(BaseException):
+    """SIGKILL."""
+
+
 @dataclass
 class Cloud:
     """Nova, Cinder, Barbican, Keystone and the engine, as far as the API sees them."""
@@ -42,6 +46,8 @@ class Cloud:
     projects: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     broker: bool = True
+    copied: dict[str, str] = field(default_factory=dict)
+    killed: bool = False
 
     def get(self, token: str, server_id: str) -> Server:
         assert token == "the-token"
@@ -52,17 +58,38 @@ class Cloud:
     def find(self, token: str, volume_ids: Sequence[str]) -> list[VolumeSecret]:
         return [VolumeSecret(one, self.secrets[one]) for one in volume_ids if one in self.secrets]
 
-    def grant(self, token: str, secret_ref: str) -> bool:
+    def granted(self, token: str, secret_ref: str) -> bool:
+        self._alive()
+        return "sv2m" in self.readers.get(secret_ref, [])
+
+    def grant(self, token: str, secret_ref: str) -> None:
+        self._alive()
         if secret_ref in self.broken_secrets:
             raise self.broken_secrets[secret_ref]
-        readers = self.readers.setdefault(secret_ref, [])
-        if "sv2m" in readers:
-            return False
-        readers.append("sv2m")
-        return True
+        self.readers.setdefault(secret_ref, []).append("sv2m")
 
     def revoke(self, token: str, secret_ref: str) -> None:
-        self.readers[secret_ref].remove("sv2m")
+        self._alive()
+        readers = self.readers.get(secret_ref, [])
+        if "sv2m" in readers:
+            readers.remove("sv2m")
+
+    def copy_eiks(self, context: dict[str, Any], migration_id: str, secrets: dict[str, str]) -> dict[str, Any]:
+        self._alive()
+        unreadable = [ref for ref in secrets.values() if "sv2m" not in self.readers.get(ref, [])]
+        if unreadable:
+            raise errors.KeyManagerError(f"Barbican: cannot read {unreadable}")
+        self.copied = {volume: f"copy of {ref}" for volume, ref in secrets.items()}
+        return {
+            "copies": [
+                {"volume_id": volume, "ref": ref, "copy_ref": self.copied[volume]} for volume, ref in secrets.items()
+            ]
+        }
+
+    def _alive(self) -> None:
+        if self.killed:
+            # Nothing of a process that was killed reaches anybody any more.
+            raise Killed
 
     def ensure_member(self, project_id: str) -> None:
         if project_id == "missing":
@@ -144,6 +171,7 @@ def api(tmp_path: Path) -> Iterator[API]:
     services = Services(
         servers=cloud,
         grants=cloud,
+        keys=cloud,
         projects=cloud,
         conductor=cloud,
         load=cloud,

@@ -34,7 +34,7 @@ def finish(migration_id: str, phase: str = "closed", status: str = "completed", 
         migrations.advance(session, row.id, row.phase, row.generation, phase, status=status, **values)
 
 
-def test_create_grants_hands_over_and_tells(api: API) -> None:
+def test_create_has_the_keys_copied_hands_over_and_tells(api: API) -> None:
     api.cloud.readers["https://keys/v1/secrets/2"] = ["somebody", "sv2m"]
     response = api("POST", "/v1/migrations", wanted())
     assert response.status_int == 202
@@ -49,14 +49,16 @@ def test_create_grants_hands_over_and_tells(api: API) -> None:
         "project_id": "p1",
     }
     assert api.cloud.told == [("start", shown["id"])]
-    assert api.cloud.readers["https://keys/v1/secrets/1"] == ["sv2m"]
+    assert api.cloud.readers["https://keys/v1/secrets/1"] == []
+    assert api.cloud.readers["https://keys/v1/secrets/2"] == ["somebody", "sv2m"]
     with engine.session() as session:
         row = migrations.get(session, shown["id"])
     assert row.owner is None
     assert row.state["acl"] == [
-        {"volume_id": "v1", "secret_ref": "https://keys/v1/secrets/1", "added": True},
-        {"volume_id": "v2", "secret_ref": "https://keys/v1/secrets/2", "added": False},
+        {"volume_id": f"v{number}", "secret_ref": f"https://keys/v1/secrets/{number}", "added": False}
+        for number in (1, 2)
     ]
+    assert [(one["volume_id"], one["copy_ref"]) for one in row.state["copies"]] == list(api.cloud.copied.items())
     assert row.state["credentials"]["roles"] == ["manager", "member", "reader"]
     assert "the-token" not in str(row.state)
 

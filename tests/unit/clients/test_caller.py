@@ -116,14 +116,16 @@ def test_grant_keeps_what_was_there(
     caller: CallerServices, cloud: Cloud, read: dict[str, Any], written: dict[str, Any]
 ) -> None:
     writes = acl(cloud, read)
-    assert caller.grant(TOKEN, SECRET)
+    assert not caller.granted(TOKEN, SECRET)
+    caller.grant(TOKEN, SECRET)
     assert writes == [{"read": written}]
     only_the_callers_token(cloud.http, "barbican.test")
 
 
 def test_grant_of_what_is_granted(caller: CallerServices, cloud: Cloud) -> None:
     writes = acl(cloud, {"users": ["other", USER], "project-access": True})
-    assert not caller.grant(TOKEN, SECRET)
+    assert caller.granted(TOKEN, SECRET)
+    caller.grant(TOKEN, SECRET)
     assert writes == []
 
 
@@ -141,6 +143,17 @@ def test_revoke_takes_off_one_user(caller: CallerServices, cloud: Cloud) -> None
     assert writes == [{"read": {"users": ["other"], "project-access": False}}]
     acl(cloud, {"users": ["other"]})
     caller.revoke(TOKEN, SECRET)
+    cloud.http.get(f"{SECRET}/acl", status_code=404, json={})
+    caller.revoke(TOKEN, SECRET)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_whoever_cannot_take_it_back_is_told_how_he_can(caller: CallerServices, cloud: Cloud, status: int) -> None:
+    acl(cloud, {"users": [USER]})
+    cloud.http.put(f"{SECRET}/acl", status_code=status, json={})
+    with pytest.raises(errors.KeyManagerError, match="may still be on the access list") as caught:
+        caller.revoke(TOKEN, SECRET)
+    assert f"openstack acl user remove --user {USER} --operation-type read {SECRET}" in caught.value.remedy
 
 
 def test_a_token_never_reaches_a_log(

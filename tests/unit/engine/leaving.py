@@ -190,8 +190,14 @@ class Nova:
 
 
 class Cinder:
-    def __init__(self) -> None:
+    """One volume; its key goes with it.
+
+    :param keys: Barbican's.
+    """
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
         self.exists = True
+        self._keys = keys
         self.snapshot_ids: list[str] = []
         #: What differs from an ordinary volume, and from an ordinary encryption.
         self.volume: dict[str, Any] = {}
@@ -209,6 +215,7 @@ class Cinder:
 
     def delete(self, volume_id: str, timeout: float) -> None:
         self.exists = False
+        self._keys.pop("eik", None)
 
 
 class Neutron:
@@ -292,9 +299,9 @@ class Source:
         self.stop()
         self.recorder = Recorder(lambda: self.row.phase)
         self.server_id, self.id = str(uuid.uuid4()), str(uuid.uuid4())
-        self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(), Agent()
-        self.neutron = Neutron()
         self.km, self.peer = surroundings.Km(), Peer(self.identity)
+        self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(self.km.stored), Agent()
+        self.neutron = Neutron()
         around = self.recorder.around
         self.services = Services(
             conf=surroundings.options(self.identity.name),
@@ -320,7 +327,20 @@ class Source:
                 phase="requested",
                 state={"credentials": {"user_id": "u"}, "found": "ACTIVE"},
             )
+        self.hand_over(self.km)
         self.start()
+
+    def hand_over(self, km: Any, ref: str = "eik") -> None:
+        """What the API does before an engine gets the migration: the key of the server's volume is copied."""
+        acl = [{"volume_id": "volume", "secret_ref": ref, "added": False}]
+        copies = km.copy_eiks({}, self.id, {"volume": ref})["copies"]
+        self.remember(acl=acl, copies=copies)
+
+    def remember(self, **state: Any) -> None:
+        """Something else stands in the row."""
+        with database.session() as session:
+            row = migrations.get(session, self.id)
+            migrations.advance(session, row.id, row.phase, row.generation, row.phase, state={**row.state, **state})
 
     def start(self) -> None:
         """An engine, as after a restart: nothing but the rows is left of the one before."""

@@ -70,6 +70,8 @@ class Km:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {"eik": clouds.EIK}
+        #: Cinder's word: which key opens a volume.
+        self.of = {"volume": "eik"}
         self.revoked: list[dict[str, Any]] = []
         #: In which a volume can be made.
         self.ciphers = {("aes-xts-plain64", 256)}
@@ -85,7 +87,14 @@ class Km:
         return {"ref": self._store(f"vmk-{migration_id}", clouds.VMK)}
 
     def find_eiks(self, context: Any, volume_ids: list[str], token: str | None, project_id: str) -> dict[str, Any]:
-        return {"eiks": [{"volume_id": volume, "ref": "eik"} for volume in volume_ids]}
+        return {"eiks": [{"volume_id": one, "ref": self.of[one]} for one in volume_ids if one in self.of]}
+
+    def copy_eiks(self, context: Any, migration_id: str, secrets: dict[str, str]) -> dict[str, Any]:
+        copies = []
+        for number, (volume, ref) in enumerate(secrets.items()):
+            copy = self._store(f"EIK-{number}-{migration_id}", self.stored[ref])
+            copies.append({"volume_id": volume, "ref": ref, "copy_ref": copy})
+        return {"copies": copies}
 
     def make_ekb(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
         public, private = clouds.ephemeral_key()
@@ -128,7 +137,9 @@ class Km:
         return {"left": []}
 
     def forget(self, context: Any, migration_id: str, disks: int) -> dict[str, Any]:
-        return self.destroy(context, [ref for ref in self.stored if ref.endswith(migration_id)])
+        of_no_disk = [f"EIK-{number}-{migration_id}" for number in range(disks, disks + 10)]
+        own = [ref for ref in self.stored if ref.endswith(migration_id)]
+        return self.destroy(context, [ref for ref in own if ref not in of_no_disk])
 
     def revoke(self, context: Any, entry: dict[str, Any]) -> None:
         self.revoked.append(entry)

@@ -11,8 +11,6 @@ import pytest
 
 from sv2m import errors
 from sv2m import protocol as p
-from sv2m.db import engine as database
-from sv2m.db import migrations
 from sv2m.engine import flow
 from tests.protocol import clouds
 from tests.unit.engine.arriving import Destination
@@ -75,10 +73,6 @@ def returned(source: Source) -> None:
 
 
 def refused(source: Source) -> None:
-    with database.session() as session:
-        row = migrations.get(session, source.id)
-        state = {**row.state, "acl": [{"ref": "eik", "user_id": "sv2m", "added": True}]}
-        migrations.advance(session, source.id, row.phase, row.generation, row.phase, state=state)
     source.peer.decision = p.Refused("no-room", "full")
     assert source.run().phase == "refused"
 

@@ -57,15 +57,80 @@ def test_a_port_that_came_with_the_server_goes_with_it(source: Source) -> None:
     assert source.gone
 
 
-def test_a_refused_migration_leaves_no_access_to_the_servers_key(source: Source) -> None:
-    entry = {"ref": "eik", "user_id": "sv2m", "added": True}
-    with database.session() as session:
-        row = migrations.get(session, source.id)
-        state = {**row.state, "acl": [entry]}
-        migrations.advance(session, source.id, row.phase, row.generation, row.phase, state=state)
+COPY = "EIK-0-{id}"
+
+
+def test_what_is_wrapped_is_the_copy_which_goes_when_it_is_over(source: Source) -> None:
+    copy = COPY.format(id=source.id)
+    used: list[bool] = []
+    source.before("km.wrap", lambda: used.append(copy in source.km.stored))
+    # Nobody lets SV2M's user read the key itself any more.
+    key = source.km.stored.pop("eik")
+    assert source.run().status == "completed"
+    assert used == [True]
+    assert key and source.gone
+
+
+@pytest.mark.parametrize("phase", ["requested", "authenticated"])
+def test_a_copy_of_which_no_row_tells_goes_too(source: Source, phase: str) -> None:
+    """Nobody knows yet how many disks the server has."""
+    source.remember(copies=[])
+    assert COPY.format(id=source.id) in source.km.stored
+    if phase == "requested":
+        source.recorder.failing["servers.get"] = errors.HostError("away")
+    else:
+        source.peer.decision = p.Refused("no-room", "full")
+    source.run()
+    assert source.recorder.phases[-1] == ("withdrawing" if phase == "requested" else phase)
+    assert source.at_home
+
+
+def test_a_refused_migration_leaves_no_copy(source: Source) -> None:
     source.peer.decision = p.Refused("no-room", "full")
     assert source.run().status == "refused"
-    assert source.km.revoked == [entry]
+    assert source.at_home
+
+
+def test_a_request_that_was_cut_off_ends_and_its_grants_are_taken_back(source: Source) -> None:
+    """The API process died after it had put SV2M's user on the list of one key, and of none of the other."""
+    acl = [{"volume_id": f"v{n}", "secret_ref": f"key-{n}", "added": n == 1} for n in (1, 2)]
+    with database.session() as session:
+        row = migrations.get(session, source.id)
+        state = {"credentials": row.state["credentials"], "acl": acl}
+        migrations.advance(session, source.id, row.phase, row.generation, row.phase, state=state)
+    row = source.run()
+    assert (row.status, row.phase, row.error_code) == ("failed", "withdrawn", "request-cut-off")
+    assert source.km.revoked == [acl[0]]
+    assert not source.sent and source.at_home
+
+
+@pytest.mark.parametrize("becomes", ["another", None], ids=["another key", "none"])
+def test_a_volume_that_got_another_key_meanwhile_stays_here(source: Source, becomes: str | None) -> None:
+    def retyped() -> None:
+        source.km.of = {"volume": becomes} if becomes else {}
+
+    source.before("mam.nonce", retyped)
+    row = source.run()
+    assert (row.status, row.error_code) == ("failed", errors.ServerNotMovable.code)
+    assert "volume volume has another key" in row.error_message
+    assert "Envelope" not in source.documents and source.at_home
+
+
+def test_a_volume_whose_key_was_not_copied_stays_here(source: Source) -> None:
+    source.remember(copies=[])
+    row = source.run()
+    assert (row.status, row.error_code) == ("failed", errors.ServerNotMovable.code)
+    assert "was attached since" in row.error_message and source.at_home
+
+
+def test_a_copy_that_is_made_when_it_is_over_goes(source: Source) -> None:
+    """KM had the API's question still in hand when the API, and then the engine, gave up."""
+    source.remember(acl=[{"volume_id": "volume", "secret_ref": "eik", "added": False}] * 2)
+    source.recorder.failing["servers.get"] = errors.HostError("away")
+    assert source.run().phase == "withdrawn"
+    source.km.copy_eiks({}, source.id, {"volume": "eik", "another": "eik"})
+    source.tidy()
+    assert source.at_home
 
 
 def test_the_database_chooses_a_transaction_as_the_victim_of_a_deadlock(

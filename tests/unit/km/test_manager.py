@@ -16,7 +16,7 @@ from sv2m.km.pool import Pool
 from sv2m.km.server import Endpoint
 from sv2m.km.volumes import VolumeImporter
 from sv2m.protocol import encryption
-from tests.unit.km.fakes import Encryption, MemoryImages, MemoryKeys, MemoryStorage
+from tests.unit.km.fakes import URL, Encryption, MemoryImages, MemoryKeys, MemoryStorage
 
 MIGRATION = "5b0dfd1c-71f1-4b0c-9d4f-0a4d6d5a0001"
 OTHER = "5b0dfd1c-71f1-4b0c-9d4f-0a4d6d5a0002"
@@ -38,6 +38,16 @@ class World:
         self.endpoint = Endpoint(self.manager, importer, self.keys, lambda: "sv2m-user")
         self.vmk_ref = self.manager.make_vmk(MIGRATION)
         self.eik_ref = self.keys.store(EIK, name="eik", secret_type="symmetric")
+
+    def owned(self, *volume_ids: str) -> dict[str, str]:
+        """Volumes of a tenant, whose keys SV2M's user is let read just now."""
+        secrets = {}
+        for volume_id in volume_ids:
+            ref = self.keys.store(EIK, name="volume's", secret_type="symmetric", project_id="tenant")
+            self.storage.encryptions[volume_id] = Encryption(key_id=ref.removeprefix(URL))
+            self.keys.readable.add(ref)
+            secrets[volume_id] = ref
+        return secrets
 
 
 @pytest.fixture
@@ -113,6 +123,47 @@ def test_eiks_are_those_of_the_encrypted_volumes_in_order(world: World) -> None:
     ]
 
 
+def test_a_volumes_key_is_copied_while_it_can_be_read_and_wrapped_from_the_copy(world: World) -> None:
+    secrets = world.owned("v1", "v2")
+    (first, copy), (second, _) = world.manager.copy_eiks(MIGRATION, secrets)
+    assert [(eik.volume_id, eik.ref) for eik in (first, second)] == list(secrets.items())
+    world.keys.readable.clear()
+    ekb_ref, public_key = world.manager.make_ekb(MIGRATION)
+    wrapped = world.manager.wrap(MIGRATION, world.vmk_ref, [copy], public_key, DIGEST)
+    _, (eik_ref,) = world.manager.unwrap(MIGRATION, ekb_ref, wrapped, DIGEST)
+    assert world.keys.secrets[eik_ref].payload == EIK
+    assert not any(any(buffer) for buffer in world.keys.handed_out)
+    assert world.manager.forget(MIGRATION, 2) == []
+    assert set(world.keys.secrets) == {world.eik_ref, *secrets.values()}
+
+
+def test_only_the_key_of_the_very_volume_is_copied(world: World) -> None:
+    secrets = world.owned("v1", "v2")
+    # SV2M's user may read this one, too: somebody else's migration begins just now.
+    others = world.owned("v3")["v3"]
+    before = dict(world.keys.secrets)
+    for named in (
+        {**secrets, "v2": others},
+        {**secrets, "v2": world.vmk_ref},
+        {"v1": secrets["v2"], "v2": secrets["v1"]},
+        {**secrets, "plain": others},
+    ):
+        with pytest.raises(errors.ServerNotMovable, match="not those that SV2M was let read"):
+            world.manager.copy_eiks(MIGRATION, named)
+    assert world.keys.secrets == before
+    assert not world.keys.handed_out
+
+
+def test_a_key_that_cannot_be_read_leaves_no_copy_of_the_others(world: World) -> None:
+    secrets = world.owned("v1", "v2")
+    world.keys.readable.remove(secrets["v2"])
+    before = dict(world.keys.secrets)
+    with pytest.raises(errors.KeyManagerError, match="may not read"):
+        world.manager.copy_eiks(MIGRATION, secrets)
+    assert world.keys.secrets == before
+    assert not any(any(buffer) for buffer in world.keys.handed_out)
+
+
 @pytest.mark.parametrize("how", [Encryption(control_location="back-end"), Encryption(provider="plain")])
 def test_encryption_that_no_key_of_ours_opens_is_refused(world: World, how: Encryption) -> None:
     world.storage.encryptions = {"v1": how}
@@ -175,6 +226,7 @@ def _calls(world: World, pair: tuple[bytes, bytes]) -> list[Callable[[], Any]]:
         lambda: endpoint.make_vmk({}, OTHER),
         lambda: endpoint.make_ekb({}, OTHER),
         lambda: endpoint.find_eiks({}, ["v1"], None, "p"),
+        lambda: endpoint.copy_eiks({}, OTHER, world.owned("v1", "v2")),
         lambda: endpoint.wrap(
             {},
             migration_id=MIGRATION,
@@ -209,7 +261,7 @@ class FailingKeys(MemoryKeys):
         raise errors.KeyManagerError(f"Barbican: cannot delete {ref} (HTTP 500)")
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(13))
 @pytest.mark.parametrize("failing", [False, True])
 def test_no_answer_error_or_log_has_a_key(
     pair: tuple[bytes, bytes], number: int, failing: bool, caplog: pytest.LogCaptureFixture
