@@ -39,6 +39,13 @@ def key_of_volume(side: Side, server: str) -> str:
     return str(how["encryption_key_id"])
 
 
+def readers_of_key(side: Side, server: str) -> list[str]:
+    """Who is on the access list of the key of a server's one volume, beside the project that owns it."""
+    identifier = key_of_volume(side, server).rstrip("/").rpartition("/")[2]
+    listed = side.manager.call("GET", "barbican", f"/secrets/{identifier}/acl")
+    return list(listed.get("read", {}).get("users") or [])
+
+
 def read_as(side: Side, who: Guests, ref: str) -> bytes:
     """What a user reads there. Raises: as :func:`payload`."""
     with side.session.in_network():

@@ -22,7 +22,7 @@ from lab.services import sv2m
 from tests.canary.capture import Capture
 from tests.canary.search import Place, Search, files, networked
 from tests.canary.watch import Watch
-from tests.cloud.payload import key_of_volume, payload, read_as
+from tests.cloud.payload import key_of_volume, payload, read_as, readers_of_key
 from tests.cloud.world import Side, World
 from tests.faults.hold import Hold, arm
 from tests.faults.matrix import LEAVING
@@ -137,6 +137,7 @@ def test_no_key_is_anywhere(talkative: World, tmp_path: Path) -> None:
         arm(world.b, [enveloped])
         try:
             migration = world.request(world.a, server)
+            assert readers_of_key(world.a, server) == []
             until(lambda: enveloped.waiting() or None, "the Envelope has come to B", pause=0.05)
             secrets.update(_keys(world.b, migration))
         finally:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from lab.guests import until
+from tests.cloud.payload import readers_of_key
 from tests.cloud.world import World
 from tests.faults.hold import Hold, arm
 from tests.faults.matrix import ENTERED
@@ -13,6 +14,7 @@ def test_an_abort_during_the_transfer_leaves_the_server_running_at_a(world: Worl
     server = world.a.manager.boot("aborted")
     before = world.a.manager.wait_for_count(server, 10)
     migration = world.request(world.a, server)
+    assert readers_of_key(world.a, server) == [], "SV2M's user reads the key no longer than the request lasts"
     world.reaches(world.a, migration, "transferring")
     world.a.admin.call("POST", "sv2m-api", f"/migrations/{migration}/abort")
     ended = world.finished(world.a, migration)
@@ -22,6 +24,7 @@ def test_an_abort_during_the_transfer_leaves_the_server_running_at_a(world: Worl
     assert after.boot == before.boot
     shown = world.a.manager.show(server)
     assert shown is not None and shown["status"] == "ACTIVE" and not shown["locked"]
+    assert readers_of_key(world.a, server) == []
     # And a new attempt goes through.
     _, landed = world.migrate(world.a, server)
     assert world.b.manager.wait_for_count(landed, after.count + 3).boot == before.boot
