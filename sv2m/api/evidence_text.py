@@ -32,8 +32,9 @@ def write(names: Mapping[str, str], files: Mapping[str, bytes], at: datetime, st
         **names,
         files="\n".join(f"  {name}" for name in listed),
         chains=_chains(files, at),
+        form=_form(files, names["id"]),
         signatures=_signatures(files),
-        together=_together(files, names["id"]),
+        together=_together(files),
         trailer=_trailer(files),
         timestamps=_timestamps(files, stamped),
         audit=_audit(files),
@@ -54,6 +55,35 @@ def _chains(files: Mapping[str, bytes], at: datetime) -> str:
                 f"openssl x509 -in {name} -noout -subject -dates -ext subjectAltName,keyUsage"
             )
     return _indented(found)
+
+
+#: The words of a message: no comment, declaration or processing instruction, and nothing of a signature.
+_WORDS = "([^<]|<[^!?d]|<ds:[^S])*"
+#: The signature, whose first reference is to the whole message, and in which there is nothing but parts of a signature.
+_SIGNATURE = (
+    f'<ds:Signature xmlns:ds="{_DS}"><ds:SignedInfo>([^<]|</?ds:[CS])*<ds:Reference URI="">'
+    "([^<]|</?ds:)*</ds:Signature>"
+)
+
+
+def _form(files: Mapping[str, bytes], migration_id: str) -> str:
+    """Each file is the one line that a message is: its words, then the signature over them, then nothing.
+
+    Later commands search the files for words, and xmlsec1 says OK of more than they look at: its first ds:Signature
+    may be anywhere and have any words in a ds:Object or ds:KeyInfo, comments are nobody's, and a signature over a
+    manifest.xml, whose references are to parts by their Id, says nothing of the message that it is put into. Every word
+    that a command finds begins with ``<sv2m:``, and that does not occur from ds:Signature on. It is the first signature
+    there is, because no other element begins with ds:SignedInfo, as whatever these clouds have signed does.
+    """
+    there = [kind for kind in protocol.KINDS if message_file(kind) in files]
+    if not there:
+        return _NONE.format("no message")
+    root = f'xmlns:sv2m="urn:sv2m:1" MigrationId="{migration_id}" Version="1">'
+    lines = ['[ "$(cat messages/*.xml | wc -l)" -eq 0 ]']
+    # In the C locale a byte is a character, whatever the reader's own language is; and a large Transfer takes no time.
+    lines += [f'LC_ALL=C grep -qxE "<sv2m:{kind} $of$by</sv2m:{kind}>" {message_file(kind)}' for kind in there]
+    said = "every file is one message of this migration, and nothing else"
+    return _indented([_compared(f"of='{root}{_WORDS}'; \\\nby='{_SIGNATURE}'", lines, said)])
 
 
 def _signatures(files: Mapping[str, bytes]) -> str:
@@ -79,12 +109,10 @@ _NONCES = {("NonceB", "TokenBA1"): ("TokenAB", "TokenBA2"), ("NonceA", "TokenAB"
 _WITHDRAWN = b"<sv2m:Outcome>withdrawn</sv2m:Outcome>"
 
 
-def _together(files: Mapping[str, bytes], migration_id: str) -> str:
+def _together(files: Mapping[str, bytes]) -> str:
     """Comparisons, each with both its tags: what could not be read or computed is found nowhere."""
     there = [kind for kind in protocol.KINDS if message_file(kind) in files]
-    root = f'xmlns:sv2m="urn:sv2m:1" MigrationId="{migration_id}" Version="1">'
-    begins = [f'grep -q "^<sv2m:{kind} $of" {message_file(kind)}' for kind in there]
-    found = [_compared(f"'{root}'", begins, "every message is of this migration")] if there else []
+    found = []
     for (name, first), later in _NONCES.items():
         # Read between its tags; the message has it once.
         value = f"$(sed -n 's/.*<sv2m:{name}>\\([^<]*\\)<.*/\\1/p' {message_file(first)})"
@@ -107,12 +135,12 @@ def _named(there: Sequence[str], named: str, later: Iterable[str], name: str, va
     if named not in there or not naming:
         return ""
     finds = [f'grep -qF "$of" {message_file(kind)}' for kind in naming]
-    return _compared(f'"<sv2m:{name}>{value}</sv2m:{name}>"', finds, f"{name} is right")
+    return _compared(f'of="<sv2m:{name}>{value}</sv2m:{name}>"', finds, f"{name} is right")
 
 
-def _compared(value: str, finds: Iterable[str], said: str) -> str:
+def _compared(sought: str, finds: Iterable[str], said: str) -> str:
     compared = " && \\\n    ".join([*finds, f"echo OK: {said}"])
-    return f"of={value}; \\\n    {compared}"
+    return f"{sought}; \\\n    {compared}"
 
 
 def _trailer(files: Mapping[str, bytes]) -> str:

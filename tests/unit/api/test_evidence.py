@@ -253,7 +253,7 @@ def test_the_messages_carry_the_digests_of_the_files(api: API, authority: Author
     unpack(api, store(authority), tmp_path)
     printed = "".join(run(command, tmp_path).stdout for command in commands(tmp_path) if command.startswith("of="))
     assert printed.splitlines() == [
-        "OK: every message is of this migration",
+        "OK: every file is one message of this migration, and nothing else",
         "OK: NonceB is right",
         "OK: OfferDigest is right",
         "OK: ReceiptDigest is right",

@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,8 @@ from sv2m.cli.evidence import VerifyEvidence
 from sv2m.db import engine, migrations, timestamps
 from sv2m.engine import retention
 from sv2m.engine.stamping import Stamper
-from sv2m.evidence.folder import message_file
+from sv2m.evidence.folder import Folder, message_file
+from sv2m.protocol.wire.element import DS
 from tests.protocol import clouds
 from tests.protocol.clouds import MIGRATION, other_id
 from tests.unit.evidence.court import STAMPED, Court, kept, resigned, unpacked
@@ -50,9 +52,7 @@ def folder(court: Court, tmp_path: Path) -> Iterator[Path]:
         retention.restamp(row, evidence.files(kept(migration_id, "cloud-b.sv2m")), court.tsa, "sv2m-manage:root")
         stamper.look()
     saved = tmp_path / "saved"
-    for name, data in unpacked(evidence.archive(kept(migration_id, "cloud-b.sv2m")), "").files.items():
-        (saved / name).parent.mkdir(parents=True, exist_ok=True)
-        (saved / name).write_bytes(data)
+    written(unpacked(evidence.archive(kept(migration_id, "cloud-b.sv2m")), ""), saved)
     with engine.session() as session:
         assert timestamps.pending(session, 10) == []
     engine.current().dispose()
@@ -140,15 +140,122 @@ def test_a_well_signed_message_of_another_migration_is_found_by_hand(
     assert not [command for command in broken if "xmlsec1" in command], "its signature is good"
 
 
+def written(folder: Folder, where: Path) -> Path:
+    for name, data in folder.files.items():
+        (where / name).parent.mkdir(parents=True, exist_ok=True)
+        (where / name).write_bytes(data)
+    return where
+
+
+@pytest.fixture(scope="module")
+def unstamped(court: Court, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migration whose last message is B's Receipt: resumed. No other message names that one by its digest."""
+    return written(court.keeps(court.pair().run("hear receipt").a, stamped=False), tmp_path_factory.mktemp("unstamped"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(court: Court) -> str:
+    """B's Receipt of another migration, which even had the same id: refused. Its signature is good."""
+    other = court.pair(generation=3)
+    with mock.patch.object(clouds, "nonce", lambda letter: letter.lower().encode() * 32):
+        other.run("hear release")
+    other.b.local(p.CannotResume("host-died", clouds.NOW))
+    return other.b.document("Receipt").decode()
+
+
+BEGIN, END, ROOT_END = f'<ds:Signature xmlns:ds="{DS}">', "</ds:Signature>", "</sv2m:Receipt>"
+
+
+def in_front(said: str, words: str) -> str:
+    """The signature stands before what it signs, under another prefix, and the words are in it."""
+    signature = said[said.index(BEGIN) : said.index(ROOT_END)]
+    begin, end = f'<x:Signature xmlns:x="{DS}" xmlns:ds="{DS}">', f"<x:Object>{words}</x:Object></x:Signature>"
+    moved = signature.replace(BEGIN, begin).replace(END, end)
+    return said.replace(signature, "").replace('Version="1">', f'Version="1">{moved}')
+
+
+def twice(said: str, words: str) -> str:
+    """After the words comes the signature once more: whoever looks only behind the last one finds nothing."""
+    signature = said[said.index(BEGIN) : said.index(ROOT_END)]
+    return said.replace(END, f"<ds:Object>{words}{signature}</ds:Object>{END}")
+
+
+#: Where a signature covers nothing: what puts words there, given a signed message and the words.
+PLACES: dict[str, Callable[[str, str], str]] = {
+    "a ds:Object": lambda said, words: said.replace(END, f"<ds:Object>{words}</ds:Object>{END}"),
+    "a line of its own": lambda said, words: said.replace(END, f"<ds:Object>\n{words}\n</ds:Object>{END}"),
+    "a carriage return": lambda said, words: said.replace(END, f"<ds:Object>\r{words}\r</ds:Object>{END}"),
+    "KeyInfo": lambda said, words: said.replace("<ds:KeyInfo>", f"<ds:KeyInfo>{words}"),
+    "a signature in the signature": twice,
+    "a tab in the signature's tag": lambda said, words: said.replace(BEGIN, BEGIN.replace(" ", "\t")).replace(
+        END, f"<ds:Object>{words}</ds:Object>{END}"
+    ),
+    "another prefix": in_front,
+    "a comment": lambda said, words: said.replace('Version="1">', f'Version="1"><!--{words}-->'),
+    "a comment in the signature": lambda said, words: said.replace(END, f"<!--{words}-->{END}"),
+    "a comment after the end": lambda said, words: f"{said}\n<!--\n{words}\n-->",
+    "an instruction in the signature": lambda said, words: said.replace(END, f"<?a {words}?>{END}"),
+    "a declaration": lambda said, words: f'<!DOCTYPE a [<!ENTITY b "">\n<!--\n{words}\n-->]>{said}',
+}
+
+
+@contextmanager
+def forged(path: Path, content: str) -> Iterator[None]:
+    true = path.read_bytes()
+    path.write_text(content, newline="")
+    try:
+        yield
+    finally:
+        path.write_bytes(true)
+
+
+def finding(folder: Path, file: str) -> list[str]:
+    """Which of the commands about a file fail."""
+    return [one for one in told(folder) if file in one and run(one, folder).returncode != 0]
+
+
+@NEEDED
+@pytest.mark.parametrize("place", PLACES)
+def test_words_that_nobody_has_signed_are_not_found(unstamped: Path, elsewhere: str, place: str) -> None:
+    """B has signed that it runs this VM, and denies it with what it signed about another one. The true words, which the
+    commands search for, are put where that signature covers nothing: xmlsec1 says OK, and every digest is right."""
+    path = unstamped / message_file("Receipt")
+    words = re.sub(f"{BEGIN}.*{END}", "", path.read_text())
+    with forged(path, PLACES[place](elsewhere, words)):
+        (found,) = finding(unstamped, path.name)
+    assert "nothing else" in found
+
+
+@NEEDED
+@pytest.mark.parametrize("beside", [False, True], ids=["as it is", "its parts beside it"])
+def test_a_manifests_signature_is_none_of_a_message(court: Court, tmp_path: Path, beside: bool) -> None:
+    """A never gave its Release, and B has A's signature over the VM, and the segments. xmlsec1 looks for these, finds
+    them in the folder, says OK, and nothing of the message was signed. Where the signed parts stand beside the
+    signature it says so only when it is told of their Ids, as for manifest.xml; the command before refuses both."""
+    folder = written(court.keeps(court.pair().run("commit").a, stamped=False), tmp_path)
+    for stream, segments in clouds.PLAINTEXT.items():
+        (folder / str(stream)).mkdir()
+        for index, segment in enumerate(segments):
+            (folder / str(stream) / str(index)).write_bytes(segment)
+    path = folder / message_file("Release")
+    signature = (folder / "manifest.xml").read_text()
+    if beside:
+        parts = re.findall("<ds:Object.*?</ds:Object>", signature)
+        signature = re.sub("<ds:Object.*</ds:Object>", "", signature)
+        signature = "".join(part.replace(" Id", f' xmlns:ds="{DS}" Id', 1) for part in parts) + signature
+    with forged(path, re.sub(f"{BEGIN}.*{END}", lambda _: signature, path.read_text())):
+        found = finding(folder, path.name)
+    assert "nothing else" in found[0]
+    assert len(found) == 1 + beside
+
+
 @NEEDED
 def test_a_withdrawal_is_followed_to_the_letter(court: Court, tmp_path: Path) -> None:
     """It answers no Receipt, and is of this session all the same."""
     pair = court.pair().run("hear envelope")
     pair.a.local(p.Failed("aborted"))
     pair.a.local(p.Undone(clouds.NOW))
-    for name, data in court.keeps(pair.a).files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data)
+    written(court.keeps(pair.a), tmp_path)
     assert any("11-Closure.xml" in command and "Sid" in command for command in told(tmp_path))
     assert failing(tmp_path) == []
 
