@@ -2,9 +2,13 @@
 """What signed messages prove, and about whom: facts that a cloud cannot deny, and contradictions that convict it.
 
 Only folders in which nothing is off are heard: a tampered file convicts nobody. Neither does a message that a thief of
-the key may have signed: one without a timestamp, where no list of today says that the key is still its cloud's. What no
-signed message can show is not judged here: a cloud that runs a copy and never signs anything about it leaves no
-evidence of that.
+the key may have signed: one without a timestamp, where no list of today says that the key is still its cloud's. And
+neither does another cloud's word: who is convicted has signed both sides of the contradiction. Where only what a cloud
+does not show would clear it, it owes an answer, and whoever hears the dispute asks for it. What no signed message can
+show is not judged here: a cloud that runs a copy and never signs anything about it leaves no evidence of that.
+
+Any two clouds may hold a migration under any id and about any VM, and show its folder. So nothing is found, or taken
+as answered, by the id alone.
 """
 
 from __future__ import annotations
@@ -47,13 +51,13 @@ class Contradiction:
 
 def facts(cases: Iterable[Case]) -> list[Fact]:
     """What is proved, in the order of the messages."""
-    found: dict[tuple[str, str, str], Fact] = {}
-    for case in _heard(cases):
-        for kind, message in _messages(case).items():
-            code, text = _meaning(message, case)
-            fact = Fact(message.migration_id, _signer(case, kind), code, text, kind)
-            found.setdefault((fact.migration_id, fact.cloud, fact.code), fact)
-    return list(found.values())
+    found = [
+        Fact(message.migration_id, _signer(case, kind), *_meaning(message, case), kind)
+        for case in _heard(cases)
+        for kind, message in _messages(case).items()
+    ]
+    # What both sides show is said once. Nothing but the very same words counts as said before.
+    return list(dict.fromkeys(found))
 
 
 def contradictions(cases: Sequence[Case]) -> list[Contradiction]:
@@ -64,16 +68,9 @@ def contradictions(cases: Sequence[Case]) -> list[Contradiction]:
 
 
 def owing(cases: Iterable[Case]) -> list[Fact]:
-    """Answers that a cloud owes: it signed that it holds the VM, was ordered to run it, and shows no Receipt."""
+    """Answers that a cloud owes: what it has signed stands against it until it shows what an honest cloud has."""
     heard = _heard(cases)
-    answered = {case.transcript.migration_id for case in heard if "Receipt" in case.transcript}
-    found = {}
-    for case in heard:
-        said, migration_id = case.transcript, case.transcript.migration_id
-        if "Release" in said and migration_id not in answered and migration_id is not None:
-            text = "it holds the VM and was ordered to run it: it must show its Receipt, or sign that it never runs it"
-            found[migration_id] = Fact(migration_id, _signer(case, "Receipt"), "owes-receipt", text, "Prepared")
-    return list(found.values())
+    return list(dict.fromkeys([*_owed_receipts(heard), *_owed_refusals(heard)]))
 
 
 def _heard(cases: Iterable[Case]) -> list[Case]:
@@ -86,13 +83,33 @@ def _messages(case: Case) -> dict[str, protocol.Message]:
 
 
 def _signer(case: Case, kind: str) -> str:
-    offer = case.transcript.message(protocol.Offer)
+    offer = _offer(case)
     return offer.destination if kind in SIGNED_BY_DESTINATION else offer.source.name
 
 
+def _offer(case: Case) -> protocol.Offer:
+    """The Offer. A folder without one is not heard: nobody would be known to have signed the rest."""
+    return case.transcript.message(protocol.Offer)
+
+
+def _vm(case: Case) -> str:
+    """Whose, which and when: another cloud may have a VM of the same id, or say so."""
+    offer = _offer(case)
+    return f"VM {offer.needs.vm} of {offer.source.name} (generation {offer.generation})"
+
+
+def _about(case: Case) -> tuple[str, str, bytes]:
+    """What a Release and its Receipt are about: to whom, in which migration, by which Transfer.
+
+    Transfer and Receipt carry the digest of what opened the session, so that nobody but these two clouds can have
+    another pair of them about the same.
+    """
+    offer = _offer(case)
+    return offer.destination, offer.migration_id, case.transcript.digest(protocol.Transfer)
+
+
 def _meaning(message: protocol.Message, case: Case) -> tuple[str, str]:
-    offer = case.transcript.message(protocol.Offer)
-    vm = f"VM {offer.needs.vm} (generation {offer.generation})"
+    offer, vm = _offer(case), _vm(case)
     named = f"the manifest that Transfer names (SHA-384 {_trailer(case)})"
     decided = getattr(message, "outcome", None) or type(getattr(message, "decision", None)).__name__.lower()
     by_kind = {
@@ -143,45 +160,91 @@ def _two_faced(cases: Sequence[Case]) -> Iterable[Contradiction]:
     Nova or the host before it signs "refused", so that a B that has forgotten its Receipt refuses nothing while it has
     the server. The Transfer counts, not the session: it is the VM that B says it has or has not.
     """
-    said: dict[tuple[str, str, bytes, bool], protocol.Receipt] = {}
-    for case in cases:
-        # Of a Receipt with a proof of its time and one without, the first one stands, and the other convicts nobody:
-        # whoever has stolen B's key since may have signed it. The same holds for one that could be of today, where no
-        # list of today says that the key is still B's.
-        if "Receipt" not in case.transcript or not case.is_undeniable("Receipt"):
-            continue
-        receipt = case.transcript.message(protocol.Receipt)
-        cloud = _signer(case, "Receipt")
-        about = (cloud, receipt.migration_id, receipt.transfer_digest, case.is_dated("Receipt"))
-        first = said.setdefault(about, receipt)
-        if first.outcome != receipt.outcome:
-            text = f"signed Receipts resumed and refused of one Transfer in migration {receipt.migration_id}"
+    undeniable = [case for case in cases if case.is_undeniable("Receipt")]
+    for (cloud, migration_id, _), outcomes in _outcomes(undeniable).items():
+        if len(outcomes) > 1:
+            text = f"signed Receipts resumed and refused of one Transfer in migration {migration_id}"
             yield Contradiction(cloud, "two-faced", text)
 
 
+def _outcomes(cases: Sequence[Case]) -> dict[tuple[str, str, bytes], set[str]]:
+    """What B says became of each VM that it was ordered to run: one outcome, where B is honest.
+
+    Of a Receipt with a proof of its time and one without, the first one stands, and the other says nothing: whoever has
+    stolen B's key since may have signed it. A copy of the first from which its timestamp was taken does not change
+    that, in whosever folder it is.
+    """
+    dated: dict[tuple[str, str, bytes], set[str]] = {}
+    others: dict[tuple[str, str, bytes], set[str]] = {}
+    for case in cases:
+        if "Receipt" in case.transcript:
+            said = dated if case.is_dated("Receipt") else others
+            said.setdefault(_about(case), set()).add(case.transcript.message(protocol.Receipt).outcome)
+    return {**others, **dated}
+
+
 def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
-    """A VM that was given away is offered again by the cloud that gave it away.
+    """A says that it has removed a VM, and offers it again: A's own Closure, and A's own Offer.
+
+    B's Receipt is not enough. A B that has refused may sign for the judge that it resumed, and stamp that; the true
+    Receipt, by which A took its VM back, is A's to show, and what A does not show it owes.
+    """
+    for case in cases:
+        if _has_removed(case):
+            for again in _offered_again(case, cases):
+                offer = _offer(case)
+                text = f"removed {_vm(case)} in migration {offer.migration_id}, and {again}: it had not let go of it"
+                yield Contradiction(offer.source.name, "held-on", text)
+
+
+def _has_removed(case: Case) -> bool:
+    """Whether A, and nobody with its key, has signed that the VM and its keys are gone."""
+    if "Closure" not in case.transcript or not case.is_undeniable("Closure"):
+        return False
+    return case.transcript.message(protocol.Closure).outcome == "removed"
+
+
+def _offered_again(given: Case, cases: Iterable[Case]) -> Iterable[str]:
+    """The later offers of a VM by the cloud that gave it away, in words.
 
     No clock decides: the Generation grows with every offer of a VM, by the signer's own count. A VM that came back has
-    another id. Only a Receipt (resumed) or the cloud's own Closure (removed) counts: after Release alone the other
-    side may have refused. And nothing that somebody else may have signed with a stolen key counts.
+    another id.
     """
-    gone: dict[tuple[str, str], tuple[int, str]] = {}
+    before = _offer(given)
     for case in cases:
-        messages = {kind: one for kind, one in _messages(case).items() if case.is_undeniable(kind)}
-        closure, receipt = messages.get("Closure"), messages.get("Receipt")
-        # B's Receipt tells of a gift only where A's Release is A's own: B may have stolen a key of A's that has ended.
-        given = "Release" in messages and getattr(receipt, "outcome", None) == "resumed"
-        if given or getattr(closure, "outcome", None) == "removed":
-            offer = case.transcript.message(protocol.Offer)
-            vm = (offer.source.name, offer.needs.vm)
-            gone[vm] = min((offer.generation, offer.migration_id), gone.get(vm, (offer.generation, offer.migration_id)))
+        offer = _offer(case)
+        same = (offer.source.name, offer.needs.vm) == (before.source.name, before.needs.vm)
+        if same and offer.generation > before.generation and case.is_undeniable("Offer"):
+            yield f"offered it again later in migration {offer.migration_id}"
+
+
+def _owed_receipts(cases: Sequence[Case]) -> Iterable[Fact]:
+    """B signed that it holds the VM, was ordered to run it, and shows no Receipt."""
+    answered = _outcomes(cases)
     for case in cases:
-        offer = case.transcript.message(protocol.Offer)
-        generation, migration_id = gone.get((offer.source.name, offer.needs.vm), (offer.generation, ""))
-        if offer.generation > generation and case.is_undeniable("Offer"):
+        if "Release" in case.transcript and _about(case) not in answered:
+            asked = "it must show its Receipt, or sign that it never runs it"
+            text = f"it holds {_vm(case)} and was ordered to run it: {asked}"
+            yield Fact(_offer(case).migration_id, _signer(case, "Receipt"), "owes-receipt", text, "Prepared")
+
+
+def _owed_refusals(cases: Sequence[Case]) -> Iterable[Fact]:
+    """A gave up its right to a VM with its Release, and offers it again, which an honest A does only after B's refusal.
+
+    So an honest A has the Receipt. One that others show does as well; one without a proof of its time does not do where
+    a Receipt with one says that B resumed. Whoever has signed that it removed the VM is convicted without being asked.
+    """
+    said = _outcomes(cases)
+    removed = {_about(case) for case in cases if _has_removed(case)}
+    for case in cases:
+        if "Release" not in case.transcript or not case.is_undeniable("Release"):
+            continue
+        if _about(case) in removed or "refused" in said.get(_about(case), ()):
+            continue
+        offer = _offer(case)
+        for again in _offered_again(case, cases):
             text = (
-                f"gave VM {offer.needs.vm} away in migration {migration_id}, and offered it again later "
-                f"in migration {offer.migration_id}: it had not let go of it"
+                f"it released {_vm(case)} to {offer.destination}, and {again}: it must show the Receipt by which "
+                f"{offer.destination} refused; without it, it had not let go of the VM"
             )
-            yield Contradiction(offer.source.name, "held-on", text)
+            yield Fact(offer.migration_id, offer.source.name, "owes-refusal", text, "Release")

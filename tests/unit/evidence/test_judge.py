@@ -18,7 +18,7 @@ from sv2m.evidence.stamps import stamp_file
 from tests.protocol import clouds
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import NOW, Pair, Side, other_id
-from tests.unit.evidence.court import Court, resigned
+from tests.unit.evidence.court import Court, Judgement, resigned
 
 A, B = "cloud-a.sv2m", "cloud-b.sv2m"
 ANOTHER = "manifest.xml: the trailer's signature is not the one that the Transfer names"
@@ -87,10 +87,37 @@ def test_b_takes_the_vm_and_is_silent(court: Court) -> None:
 
 
 def test_b_is_silent_only_until_it_answers(court: Court) -> None:
-    pair = court.pair().run()
-    early = court.pair().run("commit")
-    judged = court.hears(court.keeps(early.a), court.keeps(pair.b))
+    pair = court.pair().run("commit")
+    early = court.keeps(pair.a)
+    judged = court.hears(early, court.keeps(pair.run().b))
+    assert judged.off == []
     assert judged.owing == []
+
+
+@pytest.mark.parametrize("until", ["told", "commit"])
+def test_an_accomplice_answers_for_b(court: Court, until: str) -> None:
+    """Another cloud, for which B is the source, holds a migration of the same id with it, and answers, or owes in its
+    turn. What B owes A it owes all the same, in whatever order the folders are shown."""
+    silent = court.keeps(court.pair().run("commit").a)
+    accomplice = court.enrol("cloud-m.sv2m")
+    beside = court.keeps(court.pair(a=court.b, b=accomplice).run(until).a)
+    for folders in ((silent, beside), (beside, silent)):
+        judged = court.hears(*folders)
+        assert judged.off == []
+        assert sorted(judged.owing) == ([B] if until == "told" else [B, "cloud-m.sv2m"])
+        assert judged.convicted == []
+
+
+def test_an_accomplice_does_not_speak_over_what_b_signed(court: Court) -> None:
+    """B shows first that it runs another VM, which an accomplice sent it under the same id."""
+    true = court.keeps(court.pair().run().a)
+    other = court.pair(a=court.enrol("cloud-m.sv2m")).run()
+    judged = court.hears(court.keeps(other.b), true)
+    assert judged.off == []
+    said = [fact.text for fact in judge.facts(judged.cases) if (fact.cloud, fact.code) == (B, "runs")]
+    named = hashlib.sha384(true.files["manifest.xml"]).hexdigest()
+    assert len(said) == 2
+    assert any(named in text and A in text for text in said)
 
 
 def test_b_claims_another_vm(court: Court) -> None:
@@ -247,11 +274,31 @@ def test_a_claims_to_have_deleted_but_ran_on(court: Court) -> None:
     assert judged.convicted == [(A, "held-on")]
 
 
-def test_a_ran_on_and_never_said_that_it_deleted(court: Court) -> None:
-    """Without a Closure B's Receipt alone binds A: after it, the VM was B's."""
-    first = court.pair().run("hear receipt")
+def test_b_says_for_a_that_it_refused_after_all(court: Court) -> None:
+    """Nobody else's word undoes A's Closure: B, who has signed both, is convicted beside it."""
+    first = court.pair().run()
+    favour = copy.copy(first.b)
+    favour.transcript = {kind: one for kind, one in first.b.transcript.items() if kind != "Closure"}
+    receipt = first.b.machine.message(p.Receipt)
+    favour = says_instead(favour, dataclasses.replace(receipt, outcome="refused", reason="host-died"), court.b)
     again = court.pair(migration_id=other_id(), generation=2).run("hear challenge")
-    assert court.hears(court.keeps(first.a), court.keeps(again.b)).convicted == [(A, "held-on")]
+    judged = court.hears(court.keeps(first.b), court.keeps(favour), court.keeps(again.b))
+    assert judged.off == []
+    assert judged.convicted == [(A, "held-on"), (B, "two-faced")]
+
+
+@pytest.mark.parametrize("until", ["hear receipt", "commit"])
+def test_a_ran_on_and_never_said_that_it_deleted(court: Court, until: str) -> None:
+    """A's Release gave its right up. Only B's refusal gives it back, so A must show it: B's Receipt alone, and B's
+    silence, convict nobody but B."""
+    first = court.pair().run(until)
+    again = court.pair(migration_id=other_id(), generation=2).run("hear challenge")
+    judged = court.hears(court.keeps(first.a), court.keeps(again.b))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == ([A] if until == "hear receipt" else [B, A])
+    (owed,) = [one for one in judge.owing(judged.cases) if one.cloud == A]
+    assert (owed.code, owed.document) == ("owes-refusal", "Release")
 
 
 @pytest.mark.parametrize("until", ["hear challenge", "hear prepared"])
@@ -272,6 +319,70 @@ def test_a_may_offer_again_what_b_refused_to_run(court: Court) -> None:
     assert judged.off == []
     assert judged.proves(B, "refused")
     assert judged.convicted == []
+    assert judged.owing == []
+
+
+@dataclasses.dataclass
+class Refusal:
+    """B could not run the VM, A took it back and offered it again; and B signs for the judge that it resumed.
+
+    :param pair: with the true Receipt.
+    :param lie: B's side, with the other one.
+    :param again: the later offer, as B keeps it.
+    """
+
+    pair: Pair
+    lie: Side
+    again: Folder
+
+
+@pytest.fixture(scope="module")
+def refusal(court: Court) -> Refusal:
+    pair = court.pair().run("hear release")
+    pair.b.local(p.CannotResume("host-died", NOW))
+    resumed = dataclasses.replace(pair.b.machine.message(p.Receipt), outcome="resumed", reason="none")
+    again = court.keeps(court.pair(migration_id=other_id(), generation=2).run("hear challenge").b)
+    return Refusal(pair, says_instead(pair.b, resumed, court.b), again)
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_b_refuses_and_says_afterwards_that_it_resumed(court: Court, refusal: Refusal, stamped: bool) -> None:
+    """A shows the Receipt by which it took its VM back. A lie without a proof of its time may be a thief's; one with
+    one is B's own."""
+    a, b = court.keeps(refusal.pair.b), court.keeps(refusal.lie, stamped=stamped)
+    judged = court.hears(a, b, refusal.again)
+    assert judged.off == []
+    assert judged.convicted == ([(B, "two-faced")] if stamped else [])
+    assert judged.owing == []
+
+
+def test_b_says_that_it_resumed_and_a_is_not_there(court: Court, refusal: Refusal) -> None:
+    """B's word alone convicts nobody: A has not been asked for what it has."""
+    judged = court.hears(court.keeps(refusal.lie), refusal.again)
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == [A]
+
+
+def test_b_stamps_its_lie_and_a_has_no_timestamp(court: Court, refusal: Refusal) -> None:
+    """Who of both signed with B's key cannot be told: neither is convicted. A's answer is not proved, either."""
+    judged = court.hears(court.keeps(refusal.pair.b, stamped=False), court.keeps(refusal.lie), refusal.again)
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == [A]
+
+
+def test_a_thief_of_as_old_key_gives_its_vm_away(court: Court) -> None:
+    """With an accomplice, whose own key is good: nobody but the thief says that A's VM was given away."""
+    accomplice = court.enrol("cloud-m.sv2m")
+    forged = court.keeps(court.pair(b=accomplice).run().b, stamped=False)
+    again = court.keeps(court.pair(migration_id=other_id(), generation=2).run("hear challenge").b)
+    forged_case, again_case = court.hears(forged, again).cases
+    old = dataclasses.replace(forged_case, current=frozenset({"destination"}))
+    judged = Judgement([old, again_case])
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == []
 
 
 def test_a_cloud_without_the_roots_certificate_says_nothing(court: Court) -> None:

@@ -140,6 +140,27 @@ def test_nobody_knows_of_the_theft_yet(court: Court, theft: Theft, stamped: bool
     assert judged.convicted == []
 
 
+def test_a_copy_without_the_true_timestamp_does_not_help_the_thief(court: Court, theft: Theft) -> None:
+    """Nobody knows of the theft yet. Two Receipts without a proof of their time would be B's two faces; but of one of
+    them there is another copy with its timestamp, and it stands."""
+    forged = replaced(theft.lie, {CRL: theft.true.files[CRL]})
+    bare = replaced(theft.true, {name: None for name in theft.true.files if name.startswith(DIRECTORY)})
+    judged = court.hears(theft.true, bare, forged)
+    assert judged.off == []
+    assert judged.convicted == []
+
+
+def test_a_thief_of_bs_key_does_not_answer_for_a(court: Court, theft: Theft) -> None:
+    """A has held on to the VM, and shows a refusal that it had signed with B's stolen key: nobody knows of that yet,
+    but the true Receipt has a proof of its time. A still owes one."""
+    forged = replaced(theft.lie, {CRL: theft.true.files[CRL]})
+    later = court.keeps(court.pair(migration_id=other_id(), generation=2).run("hear challenge").b)
+    judged = court.hears(theft.true, forged, replaced(later, {CRL: theft.true.files[CRL]}))
+    assert judged.off == []
+    assert judged.convicted == []
+    assert judged.owing == [court.a.name]
+
+
 def test_a_timestamp_of_after_the_revocation_helps_nobody(court: Court, theft: Theft) -> None:
     judged = court.hears(theft.true, theft.late)
     assert [off for off in judged.off if off.startswith(message_file("Receipt"))]
