@@ -140,11 +140,15 @@ class Barbican:
         except errors.NotFound:
             return
 
-    def find(self, name: str, *, project_id: str | None = None) -> list[str]:
-        """References of the secrets of one project that have exactly this name."""
+    def find(self, name: str, *, project_id: str | None = None, mode: str | None = None) -> list[str]:
+        """References of the secrets of one project that have exactly this name.
+
+        :param mode: and that were stored with exactly this one; None asks for none.
+        """
         with translated("Barbican", f"list secrets of name {name}"):
-            found = self._client(project_id).secrets.list(name=name, limit=100)
-            return [str(one.secret_ref) for one in found]
+            found = self._client(project_id).secrets.list(name=name, mode=mode, limit=100)
+            # The answer decides what is deleted, so the mode is looked at and not only asked for.
+            return [str(one.secret_ref) for one in found if mode in (None, one.mode)]
 
     def grant(self, ref: str, user_id: str) -> None:
         """Let one more user read a secret that SV2M's own project owns."""

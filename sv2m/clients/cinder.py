@@ -16,6 +16,11 @@ from sv2m.clients.rest import RestService
 MICROVERSION = "3.67"
 #: Metadata key by which everything that SV2M makes for a migration is found again.
 MIGRATION_KEY = "sv2m_migration"
+#: Metadata key of what has arrived. Then there is no migration's id under the other key any more: whoever owns it now
+#: may take this mark off, and it is still nothing that an undoing finds.
+ARRIVED_KEY = "sv2m_arrived"
+#: What stands under :data:`MIGRATION_KEY` then.
+ARRIVED = "arrived"
 _POLL = 0.5
 
 
@@ -155,12 +160,35 @@ class Cinder:
         )
 
     def find(self, migration_id: str) -> list[Volume]:
-        """Volumes that were made for a migration, in whatever project."""
-        params = {"all_tenants": "1", "metadata": str({MIGRATION_KEY: migration_id})}
+        """Volumes that were made for a migration and have not arrived, in whatever project."""
+        return [one for one in self._marked(MIGRATION_KEY, migration_id) if ARRIVED_KEY not in one.metadata]
+
+    def mark_arrived(self, migration_id: str) -> None:
+        """The volumes that :meth:`find` finds are their project's from now on, and it finds them no more.
+
+        May be repeated; one that its owner deletes at this moment is fine.
+        """
+        for volume in self.find(migration_id):
+            self._rest.request(
+                f"mark volume {volume.id} as arrived",
+                "POST",
+                f"/volumes/{volume.id}/metadata",
+                json={"metadata": {ARRIVED_KEY: migration_id, MIGRATION_KEY: ARRIVED}},
+                project_id=volume.project_id or None,
+                accept=(404,),
+            )
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of volumes in a project that :meth:`mark_arrived` marked for a migration."""
+        # Anybody can put the mark on a volume, but nobody on one in a project that is not his.
+        return [one.id for one in self._marked(ARRIVED_KEY, migration_id) if one.project_id == project_id]
+
+    def _marked(self, key: str, migration_id: str) -> list[Volume]:
+        params = {"all_tenants": "1", "metadata": str({key: migration_id})}
         body = self._rest.json("list volumes", "GET", "/volumes/detail", params=params)
         found = [_volume(one) for one in body["volumes"]]
         # The answer decides what is deleted, so the mark is looked at and not only asked for.
-        return [one for one in found if one.metadata.get(MIGRATION_KEY) == migration_id]
+        return [one for one in found if one.metadata.get(key) == migration_id]
 
     def delete(self, volume_id: str, deadline: float = 120.0) -> None:
         """Delete a volume and its key, and wait until it is gone; that it is gone already is fine.

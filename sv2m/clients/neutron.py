@@ -23,6 +23,7 @@ class Port:
     device_id: str
     security_groups: tuple[str, ...]
     addresses: tuple[str, ...]
+    project_id: str = ""
 
 
 class Neutron:
@@ -59,9 +60,31 @@ class Neutron:
         return str(made["port"]["id"])
 
     def find(self, migration_id: str) -> list[Port]:
-        """The ports that :meth:`create` made for a migration."""
-        params = {"name": _name(migration_id)}
-        return [_port(one) for one in self._rest.json("list ports", "GET", "/ports", params=params)["ports"]]
+        """The ports that :meth:`create` made for a migration and that have not arrived."""
+        return self._named(_name(migration_id))
+
+    def mark_arrived(self, migration_id: str) -> None:
+        """The ports that :meth:`find` finds are their project's from now on, and it finds them no more.
+
+        May be repeated; one that its owner deletes at this moment is fine.
+        """
+        for port in self.find(migration_id):
+            self._rest.request(
+                f"mark port {port.id} as arrived",
+                "PUT",
+                f"/ports/{port.id}",
+                json={"port": {"name": _arrived_name(migration_id)}},
+                accept=(404,),
+            )
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        """Ids of ports in a project that :meth:`mark_arrived` marked for a migration."""
+        return [one.id for one in self._named(_arrived_name(migration_id)) if one.project_id == project_id]
+
+    def _named(self, name: str) -> list[Port]:
+        found = self._rest.json("list ports", "GET", "/ports", params={"name": name})["ports"]
+        # The answer decides what is deleted, so the name is looked at and not only asked for.
+        return [_port(one) for one in found if one.get("name") == name]
 
     def delete_for(self, migration_id: str) -> None:
         """Delete the ports that :meth:`create` made for a migration."""
@@ -95,6 +118,11 @@ def _name(migration_id: str) -> str:
     return f"sv2m-{migration_id}"
 
 
+def _arrived_name(migration_id: str) -> str:
+    # Begins as the name of any port that SV2M has made: such a one goes with its server when that leaves again.
+    return _name(f"arrived-{migration_id}")
+
+
 def _port(body: Mapping[str, Any]) -> Port:
     return Port(
         id=body["id"],
@@ -104,4 +132,5 @@ def _port(body: Mapping[str, Any]) -> Port:
         device_id=body.get("device_id") or "",
         security_groups=tuple(body.get("security_groups") or ()),
         addresses=tuple(str(one["ip_address"]) for one in body.get("fixed_ips") or ()),
+        project_id=body.get("project_id") or body.get("tenant_id") or "",
     )

@@ -17,14 +17,12 @@ from typing import Any
 from novaclient import client as nova_client
 
 from sv2m import errors
-from sv2m.clients.cinder import MIGRATION_KEY
+from sv2m.clients.cinder import ARRIVED, ARRIVED_KEY, MIGRATION_KEY
 from sv2m.clients.failures import translated
 from sv2m.clients.keystone import Keystone
 
 #: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
 MICROVERSION = "2.87"
-#: Metadata of a placeholder that is none any more: A's server has arrived in it.
-ARRIVED_KEY = "sv2m_arrived"
 _POLL = 0.25
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 
@@ -156,28 +154,28 @@ class Nova:
 
     def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of servers that :meth:`create_placeholder` made in a project for this migration, and that wait yet."""
-        return [one.id for one in self._marked(migration_id, project_id) if ARRIVED_KEY not in one.metadata]
+        found = self._marked(MIGRATION_KEY, migration_id, project_id)
+        return [one.id for one in found if ARRIVED_KEY not in one.metadata]
 
     def mark_arrived(self, server_id: str, migration_id: str) -> None:
-        """The server is nobody's placeholder any more: no undoing of its migration may ever find it."""
+        """The server is nobody's placeholder any more: no undoing of its migration may ever find it.
+
+        Not even when its owner takes this mark off: the other one is gone with it.
+        """
         with translated("Nova", f"mark server {server_id} as arrived"):
-            self._client().servers.set_meta(server_id, {ARRIVED_KEY: migration_id})
+            self._client().servers.set_meta(server_id, {ARRIVED_KEY: migration_id, MIGRATION_KEY: ARRIVED})
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of servers that :meth:`mark_arrived` marked for this migration."""
-        return [one.id for one in self._marked(migration_id, project_id) if ARRIVED_KEY in one.metadata]
+        return [one.id for one in self._marked(ARRIVED_KEY, migration_id, project_id)]
 
-    def _marked(self, migration_id: str, project_id: str) -> list[Any]:
+    def _marked(self, key: str, migration_id: str, project_id: str) -> list[Any]:
         wanted = {"all_tenants": 1, "tags": _tag(migration_id)}
         with translated("Nova", f"find the servers of migration {migration_id}"):
             found = self._client().servers.list(search_opts=wanted)
         # The answer decides into what a guest is restored and what is deleted. So the mark is looked at and not only
         # asked for; and anybody can put it on a server, but nobody on one in a project that is not his.
-        return [
-            one
-            for one in found
-            if one.metadata.get(MIGRATION_KEY) == migration_id and one.tenant_id == project_id
-        ]
+        return [one for one in found if one.metadata.get(key) == migration_id and one.tenant_id == project_id]
 
     def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
         """Wait until the server has one of ``statuses`` and Nova does nothing more with it.

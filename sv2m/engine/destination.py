@@ -135,9 +135,10 @@ def resume(work: Work) -> None:
     try:
         services.edm.check_restored(work.context, host, work.id, server_id)
     except errors.HypervisorError as error:
-        if services.edm.status(work.context, host, work.id)["state"] != "running":
+        running = services.edm.status(work.context, host, work.id)["state"] == "running"
+        # It bears its mark only after it ran, whatever has become of what the agent knew.
+        if not running and server_id not in services.servers.find_arrived(work.id, work.row.project_id):
             # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
-            work.remember(lost=True)
             signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
             work.commit((SENT, signed), **failure(error))
             return
@@ -149,14 +150,15 @@ def resume(work: Work) -> None:
         services.servers.reset_active(server_id)
         services.edm.resume(work.context, host, work.id, server_id)
     # Before A may delete its own: from here on nothing takes this one for a leftover, not even an engine whose database
-    # was restored from a time at which it was one.
+    # was restored from a time at which it was one. What goes with it follows at once (landing has the order): the
+    # Receipt, for which A's copy stands still, does not wait for Cinder and Neutron.
     services.servers.mark_arrived(server_id, work.id)
-    services.servers.unlock(server_id)
     work.commit((SENT, work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))))
 
 
 def forget(work: Work) -> None:
-    """``resumed`` and ``closing``: the VM runs here, signed. The session's keys go; the VM's stay with its volume."""
+    """``resumed`` and ``closing``: the VM runs here, signed, its owner's. The session's keys go; its own stay."""
+    landing.hand_over(work.services, work.id, work.row.project_id)
     landing.destroy_session_keys(work)
     work.services.volumes.delete_blank_image(work.id)
     work.services.edm.forget(work.context, work.row.host or "", work.id)

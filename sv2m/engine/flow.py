@@ -50,12 +50,12 @@ SOURCE: Mapping[str, Step] = {
 
 DESTINATION: Mapping[str, Step] = {
     "authenticated": Step(destination.decide, "CMM, AZM, Cinder, Neutron, LMM, Nova, EDM, KM, MAM"),
-    "landing": Step(destination.land, "KM, Cinder, Glance, Neutron, LMM, Nova, EDM"),
+    "landing": Step(destination.land, "Nova, Cinder, Neutron, KM, Glance, LMM, EDM"),
     "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM"),
     "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False),
-    "resumed": Step(destination.forget, "KM, Glance, EDM", may_fail=False),
-    "closing": Step(destination.forget, "KM, Glance, EDM", may_fail=False),
-    "undoing": Step(destination.undo, "EDM, Nova, KM, Cinder, Glance, Neutron, LMM", may_fail=False),
+    "resumed": Step(destination.forget, "Cinder, Neutron, Nova, KM, Glance, EDM", may_fail=False),
+    "closing": Step(destination.forget, "Cinder, Neutron, Nova, KM, Glance, EDM", may_fail=False),
+    "undoing": Step(destination.undo, "Nova, Cinder, Neutron, EDM, KM, Glance, LMM", may_fail=False),
 }
 
 

@@ -3,6 +3,17 @@
 
 Everything made here carries the migration's id (as a name or as metadata), so that it is found and removed even when
 the engine was killed between making it and writing down what it made.
+
+What has arrived must never be found so, whatever an older database believes, and whatever its owner did with it. So the
+marks are changed, in this order, each step repeatable:
+
+1. the guest runs: from here on the agent refuses to undo it;
+2. the server's mark: while the server is there, nothing of the migration is undone;
+3. B signs and keeps its Receipt: the server is the tenant's;
+4. the volume's and the port's marks: they are protected by themselves, the server may go;
+5. the server is unlocked: its owner may delete it, and keep them.
+
+Whoever finds the server's mark, or the volume's or the port's, on an older database does steps 4 and 5 once more.
 """
 
 from __future__ import annotations
@@ -16,6 +27,7 @@ from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import peers
 from sv2m.engine.forgetting import destroy_keys
+from sv2m.engine.services import Services
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +78,8 @@ def _check_network(work: Work, project_id: str) -> None:
 def make_place(work: Work) -> None:
     """Make what the Envelope's VM needs, up to an agent that waits for the data. May be repeated."""
     services, envelope = work.services, work.machine.message(protocol.Envelope)
+    if arrived := find_arrived(services, work.id, work.row.project_id):
+        raise _arrived_before(work, arrived)
     _unwrap(work, envelope)
     if "server_id" not in work.state:
         _make_server(work)
@@ -75,6 +89,9 @@ def make_place(work: Work) -> None:
     if server["host"] != host:
         raise errors.HostError(f"Nova put the placeholder on {server['host']}, the room was held on {host}")
     if server["status"] == "ACTIVE":
+        if _locked_by_us(server, work.id):
+            # It is locked when it is suspended, and ACTIVE again only as the server that has just arrived.
+            raise _arrived_before(work, [f"server {server_id}"])
         services.servers.suspend(server_id)
         services.servers.wait_for(server_id, {"SUSPENDED"}, timeout)
     services.servers.lock(server_id, LOCK_REASON.format(id=work.id))
@@ -197,23 +214,29 @@ def remove_place(work: Work) -> None:
     """Remove all of it: agent's files, server, volume, port, image, keys, hold. May be repeated."""
     services, state = work.services, work.state
     timeout = services.conf.engine.landing_timeout
-    servers = services.servers.find_placeholders(work.id, work.row.project_id)
-    arrived = services.servers.find_arrived(work.id, work.row.project_id)
-    if arrived and not state.get("lost"):
+    if not state.get("held"):
+        # Nothing was made before room was held; it may be held, and not written down. What bears the migration's id all
+        # the same is of another life of it, of which this database does not know.
+        services.lmm.release(work.context, work.id)
+        return
+    if arrived := find_arrived(services, work.id, work.row.project_id):
         # Our row is older than the truth: this database was restored from a backup, and perhaps somebody plays the
         # migration's messages to us again. The server has arrived, A has deleted its own.
-        LOG.error("Migration %s: server %s has arrived and runs here; it stays as it is", work.id, arrived[0])
+        LOG.error("Migration %s: %s has arrived here; it stays as it is", work.id, arrived[0])
         work.note(
             error_code=ARRIVED_BEFORE,
-            error_message=f"server {arrived[0]} of this migration has arrived and runs here; nothing of it was removed",
+            error_message=f"{arrived[0]} of this migration has arrived here; nothing of it was removed",
             error_remedy="Nothing, if this cloud's database was restored from a backup: the server is the right one.",
         )
+        hand_over(services, work.id, work.row.project_id)
         services.lmm.release(work.context, work.id)
         destroy_session_keys(work)
         return
-    if work.row.host and state.get("server_id"):
+    servers = services.servers.find_placeholders(work.id, work.row.project_id)
+    if work.row.host and (servers or state.get("server_id")):
+        # Also for a server that the row does not know: the agent refuses if the guest runs.
         services.edm.abort(work.context, work.row.host, work.id)
-    for server_id in (*servers, *arrived):
+    for server_id in servers:
         services.servers.delete(server_id, timeout)
     services.km.remove_imported(work.context, work.id, work.row.project_id)
     services.volumes.delete_blank_image(work.id)
@@ -228,15 +251,50 @@ def check_not_arrived(work: Work) -> None:
     Only a database that is older than the truth gets here: it knows nothing of the Release that this B had taken. On
     B's word A would let its own copy run. So nothing is said, A waits on, and people look.
 
-    :raises HostError: the server has arrived and runs here.
+    :raises HostError: the server has arrived and runs here, or what it left when its owner deleted it.
     """
-    arrived = work.services.servers.find_arrived(work.id, work.row.project_id)
-    if arrived and not work.state.get("lost"):
-        raise errors.HostError(
-            f"server {arrived[0]} of migration {work.id} has arrived and runs here; that it does not is not signed",
-            code=ARRIVED_BEFORE,
-            remedy="Tell the source's operators that the server is here: only they can remove theirs.",
-        )
+    if arrived := find_arrived(work.services, work.id, work.row.project_id):
+        raise _arrived_before(work, arrived)
+
+
+def find_arrived(services: Services, migration_id: str, project_id: str) -> list[str]:
+    """What has arrived in a migration and is its owner's, whatever the database says: "server ID", "volume ID" …"""
+    found = {
+        "server": services.servers.find_arrived(migration_id, project_id),
+        "volume": services.volumes.find_arrived(migration_id, project_id),
+        "port": services.ports.find_arrived(migration_id, project_id),
+    }
+    return [f"{kind} {one}" for kind, ids in found.items() for one in ids]
+
+
+def hand_over(services: Services, migration_id: str, project_id: str) -> None:
+    """What has arrived is its owner's: no undoing finds it by its mark any more, and he may do with it what he likes.
+
+    The server bears its mark already. May be repeated.
+    """
+    services.volumes.mark_arrived(migration_id)
+    services.ports.mark_arrived(migration_id)
+    for server_id in services.servers.find_arrived(migration_id, project_id):
+        try:
+            server = services.servers.get(server_id)
+        except errors.NotFound:
+            continue
+        # Somebody else's lock stays: it may be long since that the server arrived.
+        if _locked_by_us(server, migration_id):
+            services.servers.unlock(server_id)
+
+
+def _locked_by_us(server: dict[str, Any], migration_id: str) -> bool:
+    return bool(server["locked"]) and server["lock_reason"] == LOCK_REASON.format(id=migration_id)
+
+
+def _arrived_before(work: Work, arrived: list[str]) -> errors.HostError:
+    return errors.HostError(
+        f"{arrived[0]} of migration {work.id} has arrived here: nothing is made once more, and that the server does "
+        "not run here is not signed",
+        code=ARRIVED_BEFORE,
+        remedy="Tell the source's operators that the server is here: only they can remove theirs.",
+    )
 
 
 def destroy_session_keys(work: Work) -> None:

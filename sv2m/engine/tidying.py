@@ -9,7 +9,7 @@ engine does not end it. Only what bears this very migration's id is touched.
 At A it is also the time at which Nova notices that a server had ended (:mod:`sv2m.engine.losing`).
 
 A server that has arrived is never touched. Nor is anything else but the session's keys and the blank image after a
-migration that arrived whole: its server, volume and port bear the same marks, and are their owner's.
+migration that arrived whole: its server, volume and port are their owner's, and bear other marks.
 """
 
 from __future__ import annotations
@@ -122,7 +122,10 @@ def _let_run(services: Services, row: Migration) -> None:
 def _remove_place(services: Services, row: Migration) -> None:
     """At B: placeholder, volume, port, and the EIK in transit, if they came too late."""
     servers, timeout = services.servers, services.conf.engine.landing_timeout
-    if row.error_code == landing.ARRIVED_BEFORE or servers.find_arrived(row.id, row.project_id):
+    if landing.find_arrived(services, row.id, row.project_id):
+        landing.hand_over(services, row.id, row.project_id)
+        return
+    if row.error_code == landing.ARRIVED_BEFORE:
         return
     for server_id in servers.find_placeholders(row.id, row.project_id):
         LOG.warning("Migration %s: placeholder %s was made when it was over; it is removed", row.id, server_id)

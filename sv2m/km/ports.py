@@ -36,8 +36,8 @@ class KeyStore(Protocol):
         """Delete; no error when it is gone already."""
         ...
 
-    def find(self, name: str, *, project_id: str | None = None) -> list[str]:
-        """References of what one project stored under exactly this name."""
+    def find(self, name: str, *, project_id: str | None = None, mode: str | None = None) -> list[str]:
+        """References of what one project stored under exactly this name, and, unless it is None, with this mode."""
         ...
 
     def grant(self, ref: str, user_id: str) -> None:

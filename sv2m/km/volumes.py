@@ -19,6 +19,10 @@ LOG = log.getLogger(__name__)
 
 #: Metadata of a volume that was made for a migration; :meth:`sv2m.km.ports.Volumes.find` looks for it.
 MIGRATION_KEY = "sv2m_migration"
+#: Barbican's mode of an EIK on its way to Cinder. Nobody reads it; it tells that secret from its clones. These bear its
+#: name: the volume's own key, and later those of the owner's backups, images and copies of the volume. But Cinder takes
+#: over only name, algorithm and length of a key that it clones.
+_TRANSIT_MODE = "cbc"
 
 
 class VolumeImporter:
@@ -131,7 +135,7 @@ class VolumeImporter:
                 secret_type="symmetric",  # noqa: S106  (Barbican's name for the kind)
                 algorithm="aes",
                 bit_length=len(eik) * 8,
-                mode="cbc",
+                mode=_TRANSIT_MODE,
                 project_id=project_id,
             )
         return self._images.create_blank(
@@ -166,13 +170,14 @@ class VolumeImporter:
             self._images.delete(image_id)
         if project_id is None:
             return
-        # Cinder's clone bears the same name as what it was cloned from: the volume's own key must stay.
+        # Cinder's clone bears the same name as what it was cloned from: the volume's own key must stay. The mode tells
+        # them apart; while the volume is found by its mark, this need not be believed.
         own = set()
         for volume in self._volumes.find(migration_id):
             encryption = self._volumes.encryption(volume.id)
             if encryption is not None:
                 own.add(encryption.key_id)
-        for ref in self._keys.find(name, project_id=project_id):
+        for ref in self._keys.find(name, project_id=project_id, mode=_TRANSIT_MODE):
             if _secret_id(ref) not in own:
                 self._keys.delete(ref, project_id=project_id)
 

@@ -76,7 +76,7 @@ class CloudB(Destination):
             federation.enrol(B)
         cmm = self.third_party.cmm()
         self.keys = MemoryKeys()
-        self.storage = MemoryStorage(self.keys)
+        self.storage = self.glance.storage = MemoryStorage(self.keys)
         importer = VolumeImporter(self.keys, self.storage, MemoryImages(self.storage), 10)
         manager = KeyManager(self.keys, self.storage, Pool(clouds.ephemeral_key, 0))
         signing = mam.Endpoint(Keyring(cmm, federation.Barbican(B), 0))

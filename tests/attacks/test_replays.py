@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from sv2m import errors
 from sv2m import protocol as p
 from tests.attacks.backups import Backup
-from tests.attacks.cloud_b import CloudB
+from tests.attacks.cloud_b import PROJECT, CloudB
 from tests.attacks.federation import C, identity
 from tests.protocol import clouds
+from tests.unit.engine.recorder import Killed
 from tests.unit.engine.sender import WORDS, Sender
 
 
@@ -165,3 +167,131 @@ def test_a_second_copy_of_one_server_at_the_same_moment(b: CloudB) -> None:
     two.run("TokenAB")
     assert one.accepted
     assert isinstance(two.side.machine.message(p.TokenBA2).decision, p.Refused)
+
+
+# -- what has arrived, and an older database of B's -------------------------------------------------------------------
+
+
+def everything(b: CloudB) -> list[object]:
+    """What is the tenant's: volumes, ports and keys. His server is looked at by itself."""
+    return [dict(b.storage.volumes), dict(b.neutron.ports), dict(b.keys.secrets)]
+
+
+def restored(b: CloudB, backup: Backup, recorded: Sender) -> None:
+    """B wakes up on an older database, somebody posts what A said, and B waits, gives up, and tidies up."""
+    b.stop()
+    backup.restore()
+    b.start()
+    play_again(b, recorded)
+    b.look(later=timedelta(hours=3))
+    b.tidy(later=timedelta(hours=4))
+
+
+def backed_up(b: CloudB, phase: str) -> Backup:
+    until = {"accepted": "TokenAB", "receiving": "Envelope", "prepared": "Transfer"}
+    if phase in until:
+        b.source.run(until[phase])
+        assert b.phase == phase
+    b.stop()
+    backup = Backup()
+    b.start()
+    return backup
+
+
+KEPT = [("none", "both"), ("accepted", "port"), ("receiving", "volume"), ("receiving", "port"), ("prepared", "both")]
+
+
+@pytest.mark.parametrize(("phase", "keeps"), KEPT)
+def test_the_owner_has_deleted_the_server_and_kept_its_volume_and_port(b: CloudB, phase: str, keeps: str) -> None:
+    backup = backed_up(b, phase)
+    recorded = b.source.run("Release" if phase == "prepared" else "Closure")
+    b.carry_on()
+    b.nova.servers.clear()
+    # Cinder clones a volume's key for each backup, image and copy, by its name.
+    clone = next(one for one in b.keys.secrets.values() if one.project == PROJECT)
+    b.keys.store(clone.payload, name=clone.name, secret_type="symmetric", project_id=PROJECT)
+    if keeps == "volume":
+        b.neutron.ports.clear()
+    if keeps == "port":
+        b.storage.delete(*b.storage.volumes, 1)
+    kept = everything(b)
+    b.stop()
+    backup.restore()
+    b.start()
+    with contextlib.suppress(errors.SV2MError):
+        b.post(recorded.documents["Offer"])
+    b.look(later=timedelta(hours=3))
+    b.tidy(later=timedelta(hours=4))
+    assert everything(b) == kept
+    if phase == "prepared":
+        assert b.refusal(recorded.documents["Release"]).code == "arrived-before"
+
+
+@pytest.mark.parametrize("phase", ["none", "accepted", "receiving"])
+def test_the_owner_has_taken_the_mark_off_his_server(b: CloudB, phase: str) -> None:
+    backup = backed_up(b, phase)
+    recorded = b.source.run()
+    b.carry_on()
+    (server,) = b.nova.servers.values()
+    del server["arrived"]
+    kept = everything(b)
+    restored(b, backup, recorded)
+    assert everything(b) == kept
+    assert b.runs
+
+
+def test_an_engine_is_killed_before_it_marks_the_volume_and_then_its_database_is_restored(b: CloudB) -> None:
+    """The server's mark protects all of it; the older database's engine marks the rest, and gives it to its owner."""
+    backup = backed_up(b, "receiving")
+    b.recorder.kill_on = ("", "volumes.mark_arrived")
+    with contextlib.suppress(Killed):
+        b.source.run("Release")
+        b.carry_on()
+    b.stop()
+    b.recorder.kill_on = None
+    assert b.nova.find_arrived(b.source.id, PROJECT) and not b.storage.find_arrived(b.source.id, PROJECT)
+    backup.restore()
+    b.start()
+    assert b.look(later=timedelta(hours=3)).error_code == "arrived-before"
+    (server,) = b.nova.servers.values()
+    assert (server["status"], server["locked"]) == ("ACTIVE", False)
+    b.nova.servers.clear()
+    kept = everything(b)
+    b.stop()
+    backup.restore()
+    b.start()
+    b.look(later=timedelta(hours=3))
+    assert everything(b) == kept
+
+
+def test_bs_database_restored_from_the_moment_at_which_the_placeholder_was_made(b: CloudB) -> None:
+    """The next step there is to suspend it. It is the tenant's running server."""
+    b.recorder.kill_on = ("", "servers.suspend")
+    b.source.run("TokenAB")
+    with contextlib.suppress(Killed, AssertionError):
+        b.source.say("Envelope")
+    b.stop()
+    assert (b.phase, len(b.nova.servers)) == ("landing", 1)
+    backup = Backup()
+    b.recorder.kill_on = None
+    b.start()
+    b.source.run()
+    b.carry_on()
+    b.stop()
+    backup.restore()
+    b.start()
+    assert b.look().error_code == "arrived-before"
+    assert b.runs
+
+
+def test_nothing_is_undone_of_what_was_only_offered(b: CloudB) -> None:
+    """What bears its id is of another life of the same migration, even where no mark says so."""
+    b.source.run("Offer")
+    asked = {"migration_id": b.source.id, "project_id": PROJECT, "host": "compute-b"}
+    b.nova.create_placeholder(**asked)
+    b.storage.create(PROJECT, "root", 1, metadata={"sv2m_migration": b.source.id})
+    b.neutron.create(b.source.id, PROJECT, "landing", "fa:16:3e:00:00:01")
+    kept = everything(b)
+    assert b.look(later=timedelta(hours=3)).phase == "undone"
+    b.tidy(later=timedelta(hours=4))
+    assert everything(b) == kept and b.nova.servers

@@ -167,3 +167,14 @@ def test_granting_and_revoking_leave_the_others_and_the_projects_access(
     assert put.last_request.json() == {"read": {"project-access": False, "users": ["eve"]}}
     barbican.revoke(REF, "me")
     assert put.call_count == 2
+
+
+def test_what_is_found_has_the_name_and_the_mode_that_were_asked_for(cloud: Cloud, barbican: Barbican) -> None:
+    """A clone that Cinder made bears the same name, and no mode."""
+    shown = {"secret_ref": f"{V1}/secrets/{ID}", "name": "k", "status": "ACTIVE"}
+    secrets = [{**shown, "mode": mode} for mode in ("cbc", None)]
+    listed = cloud.http.get(f"{V1}/secrets", json={"secrets": secrets, "total": 2})
+    assert len(barbican.find("k")) == 2
+    assert "mode" not in listed.last_request.qs
+    assert barbican.find("k", mode="cbc") == [f"{V1}/secrets/{ID}"]
+    assert listed.last_request.qs["mode"] == ["cbc"]

@@ -105,20 +105,23 @@ def test_a_placeholder_with_a_local_disk_and_no_nic(cloud: Cloud, nova: Nova) ->
 
 def test_orphans_are_those_that_bear_the_mark(cloud: Cloud, nova: Nova) -> None:
     mine = {**SERVER, "id": "s2", "tenant_id": PROJECT, "metadata": {"sv2m_migration": "m1"}}
-    arrived = {**mine, "id": "s3", "metadata": {"sv2m_migration": "m1", "sv2m_arrived": "m1"}}
+    arrived = {**mine, "id": "s3", "metadata": {"sv2m_migration": "arrived", "sv2m_arrived": "m1"}}
+    earlier = {**mine, "id": "s5", "metadata": {"sv2m_migration": "m1", "sv2m_arrived": "m1"}}
+    his = {**mine, "id": "s6", "metadata": {"sv2m_migration": "arrived"}}
     planted = {**mine, "id": "s4", "tenant_id": "somebody-else"}
-    found = {"json": {"servers": [SERVER, mine, arrived, planted]}}
+    found = {"json": {"servers": [SERVER, mine, arrived, earlier, his, planted]}}
     listed = cloud.http.get(f"{NOVA}/servers/detail", **found)
     assert nova.find_placeholders("m1", PROJECT) == ["s2"]
-    assert nova.find_arrived("m1", PROJECT) == ["s3"]
+    assert nova.find_arrived("m1", PROJECT) == ["s3", "s5"]
     assert listed.request_history[0].qs["tags"] == ["sv2m:m1"]
     assert listed.request_history[0].qs["all_tenants"] == ["1"]
 
 
 def test_what_has_arrived_is_marked(cloud: Cloud, nova: Nova) -> None:
-    sent = cloud.http.post(f"{NOVA}/servers/s1/metadata", json={"metadata": {"sv2m_arrived": "m1"}})
+    """And its owner, who may take the mark off, does not make a placeholder of it."""
+    sent = cloud.http.post(f"{NOVA}/servers/s1/metadata", json={"metadata": {}})
     nova.mark_arrived("s1", "m1")
-    assert sent.last_request.json() == {"metadata": {"sv2m_arrived": "m1"}}
+    assert sent.last_request.json() == {"metadata": {"sv2m_migration": "arrived", "sv2m_arrived": "m1"}}
 
 
 def test_waiting_wants_the_status_and_no_task(cloud: Cloud, nova: Nova) -> None:

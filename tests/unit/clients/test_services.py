@@ -86,6 +86,29 @@ def test_only_volumes_that_bear_the_mark_are_found(cloud: Cloud, keystone: Keyst
     assert listed.last_request.qs["all_tenants"] == ["1"]
 
 
+def test_a_volume_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, keystone: Keystone) -> None:
+    mine = {**VOLUME, "metadata": {"sv2m_migration": MIGRATION}, "os-vol-tenant-attr:tenant_id": PROJECT}
+    listed = cloud.http.get("http://cinder.test/v3/volumes/detail", json={"volumes": [mine]})
+    sent = cloud.http.post("http://cinder.test/v3/volumes/v1/metadata", [{"json": {}}, {"status_code": 404}])
+    storage = Storage(Cinder(keystone), Glance(keystone))
+    storage.mark_arrived(MIGRATION)
+    mark = {"sv2m_migration": "arrived", "sv2m_arrived": MIGRATION}
+    assert sent.last_request.json() == {"metadata": mark}
+    assert cloud.tokens[-1]["scope"] == {"project": {"id": PROJECT}}
+    # Its owner deletes it at this moment.
+    storage.mark_arrived(MIGRATION)
+    assert sent.call_count == 2
+
+    half = {**mine, "id": "v2", "metadata": {"sv2m_migration": MIGRATION, "sv2m_arrived": MIGRATION}}
+    planted = {**mine, "id": "v3", "metadata": mark, "os-vol-tenant-attr:tenant_id": "somebody-else"}
+    unmarked = {**mine, "id": "v4", "metadata": {"sv2m_migration": "arrived"}}
+    volumes = [{**mine, "metadata": mark}, half, planted, unmarked]
+    listed = cloud.http.get("http://cinder.test/v3/volumes/detail", json={"volumes": volumes})
+    assert Cinder(keystone).find(MIGRATION) == []
+    assert storage.find_arrived(MIGRATION, PROJECT) == ["v1", "v2"]
+    assert listed.last_request.qs["all_tenants"] == ["1"]
+
+
 def test_deleting_a_volume_waits_until_it_is_gone(cloud: Cloud, keystone: Keystone) -> None:
     cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
     there = {"json": {"volume": {**VOLUME, "status": "deleting"}}}
@@ -125,11 +148,28 @@ def test_a_plain_volume_has_no_encryption(cloud: Cloud, keystone: Keystone) -> N
 
 
 def test_a_port_that_is_there_is_not_made_twice(cloud: Cloud, keystone: Keystone) -> None:
-    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
+    port = {"id": "p1", "name": f"sv2m-{MIGRATION}", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
     cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": [port]})
     made = cloud.http.post("http://neutron.test/v2.0/ports", json={"port": port})
     assert Neutron(keystone).create(MIGRATION, PROJECT, "net0", "FA:16:3E:00:00:01") == "p1"
     assert made.call_count == 0
+
+
+def test_a_port_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, keystone: Keystone) -> None:
+    # An API that ignores the filter must not make us delete strangers' ports.
+    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1", "project_id": PROJECT}
+    mine, arrived = {**port, "name": f"sv2m-{MIGRATION}"}, {**port, "id": "p2", "name": f"sv2m-arrived-{MIGRATION}"}
+    others = [{**port, "id": "p3", "name": "web"}, {**arrived, "id": "p4", "project_id": "somebody-else"}]
+    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": [mine, arrived, *others]})
+    renamed = cloud.http.put("http://neutron.test/v2.0/ports/p1", [{"json": {}}, {"status_code": 404}])
+    neutron = Neutron(keystone)
+    assert [one.id for one in neutron.find(MIGRATION)] == ["p1"]
+    assert neutron.find_arrived(MIGRATION, PROJECT) == ["p2"]
+    neutron.mark_arrived(MIGRATION)
+    assert renamed.last_request.json() == {"port": {"name": f"sv2m-arrived-{MIGRATION}"}}
+    neutron.mark_arrived(MIGRATION)
+    # It goes with its server when that leaves again.
+    assert neutron.made_for("s1") == ["p1", "p2", "p4"]
 
 
 def test_a_port_is_made_with_the_mac_and_no_say_about_security_groups(

@@ -39,22 +39,21 @@ class Nova:
 
     def create_placeholder(self, **asked: Any) -> str:
         server_id = str(uuid.uuid4())
-        plain = {"id": server_id, "status": "ACTIVE", "locked": False, "arrived": False, "task_state": None}
-        self.servers[server_id] = {**plain, "host": asked["host"], "asked": asked}
+        plain = {"id": server_id, "status": "ACTIVE", "locked": False, "lock_reason": None, "task_state": None}
+        self.servers[server_id] = {**plain, "host": asked["host"], "asked": asked, "mark": asked["migration_id"]}
         return server_id
 
     def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
-        return [one["id"] for one in self._marked(migration_id, project_id) if not one["arrived"]]
+        return [one["id"] for one in self._in(project_id) if one["mark"] == migration_id and not one.get("arrived")]
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
-        return [one["id"] for one in self._marked(migration_id, project_id) if one["arrived"]]
+        return [one["id"] for one in self._in(project_id) if one.get("arrived") == migration_id]
 
     def mark_arrived(self, server_id: str, migration_id: str) -> None:
-        self.get(server_id)["arrived"] = True
+        self.get(server_id).update(mark="arrived", arrived=migration_id)
 
-    def _marked(self, migration_id: str, project_id: str) -> list[dict[str, Any]]:
-        mark = {"migration_id": migration_id, "project_id": project_id}
-        return [one for one in self.servers.values() if mark.items() <= one["asked"].items()]
+    def _in(self, project_id: str) -> list[dict[str, Any]]:
+        return [one for one in self.servers.values() if one["asked"]["project_id"] == project_id]
 
     def get(self, server_id: str) -> dict[str, Any]:
         if server_id not in self.servers:
@@ -71,10 +70,10 @@ class Nova:
         self.get(server_id)["status"] = "SUSPENDED"
 
     def lock(self, server_id: str, reason: str) -> None:
-        self.get(server_id)["locked"] = True
+        self.get(server_id).update(locked=True, lock_reason=reason)
 
     def unlock(self, server_id: str) -> None:
-        self.get(server_id)["locked"] = False
+        self.get(server_id).update(locked=False, lock_reason=None)
 
     def reset_active(self, server_id: str) -> None:
         self.get(server_id)["status"] = "ACTIVE"
@@ -103,12 +102,28 @@ class Neutron:
     def delete_for(self, migration_id: str) -> None:
         self.ports.pop(migration_id, None)
 
+    def mark_arrived(self, migration_id: str) -> None:
+        if migration_id in self.ports:
+            self.ports[f"arrived-{migration_id}"] = self.ports.pop(migration_id)
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        made = self.ports.get(f"arrived-{migration_id}", [])
+        return [one["id"] for one in made if one["project"] == project_id]
+
 
 class Glance:
-    """The blank images of servers without a volume."""
+    """The blank images of servers without a volume, and the marks of volumes, which KM has made."""
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
+        self.storage: Any = None
+
+    def mark_arrived(self, migration_id: str) -> None:
+        self.storage.mark_arrived(migration_id)
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        found: list[str] = self.storage.find_arrived(migration_id, project_id)
+        return found
 
     def blank_image(self, migration_id: str, project_id: str) -> str:
         return self.images.setdefault(migration_id, f"image-{migration_id}")
@@ -220,6 +235,7 @@ class Destination:
         made = {"cmm": surroundings.Cmm(DESTINATION), "azm": Azm(), "mam": surroundings.mam(DESTINATION)}
         self.km = surroundings.Km()
         self.km.stored.clear()
+        self.glance.storage = self.km
         return {**made, "km": self.km}
 
     def sender(self, **how: Any) -> Sender:
@@ -303,12 +319,13 @@ class Destination:
         return self.carry_on()
 
     def tidy(self, later: timedelta = timedelta()) -> Any:
-        """What the engine does when it tidies up after what has ended. :returns: the row.
+        """What the engine does when it tidies up after what has ended. :returns: the row; None when it is gone.
 
         :param later: how much time has passed.
         """
         Tidying(self.services.conf, self.services).look(datetime.now(UTC) + later)
-        return self.row
+        with database.session() as session:
+            return migrations.find(session, self.source.id)
 
     def before(self, call: str, do: Callable[[], Any]) -> None:
         self.recorder.hooks[call] = do
@@ -348,7 +365,8 @@ class Destination:
         needs = self.source.offer.needs
         made = [len(self.neutron.ports), len(self.km.volumes), len(self.glance.images)]
         wanted = [min(1, len(needs.nics)), sum(bool(disk.volume_gb) for disk in needs.disks), 0]
-        arrived = all(server["arrived"] for server in self.nova.servers.values())
+        arrived = all(server["mark"] == "arrived" for server in self.nova.servers.values())
+        arrived = arrived and self.source.id not in (*self.neutron.ports, *self.km.volumes)
         return self.runs and arrived and made == wanted and self.agent.forgotten
 
     @property

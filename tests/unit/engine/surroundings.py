@@ -153,6 +153,14 @@ class Km:
         self.volume_types[migration_id] = wanted["volume_type"]
         return {"volume_id": self.volumes[migration_id]}
 
+    def mark_arrived(self, migration_id: str) -> None:
+        if migration_id in self.volumes:
+            self.volumes[f"arrived-{migration_id}"] = self.volumes.pop(migration_id)
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        name = f"arrived-{migration_id}"
+        return [self.volumes[name]] if name in self.volumes else []
+
     def remove_imported(self, context: Any, migration_id: str, project_id: str) -> dict[str, Any]:
         self.volumes.pop(migration_id, None)
         return {}

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from sv2m import errors
+from sv2m import protocol as p
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.db.models import Message, MessagePart
@@ -116,7 +117,7 @@ def test_who_was_taken_for_dead_leaves_the_next_step_to_his_heir(destination: De
             row = migrations.get(session, destination.source.id)
             row.owner, row.owner_seen_at = "engine-c", datetime.now(UTC)
 
-    destination.before("servers.unlock", heir)
+    destination.before("servers.mark_arrived", heir)
     destination.source.run("Release")
     assert destination.carry_on().phase == "resumed"
     with database.session() as session:
@@ -133,3 +134,15 @@ def test_one_migration_that_cannot_be_read_keeps_recovery_from_no_other(destinat
         session.execute(sa.update(MessagePart).where(MessagePart.message_id.in_(said)).values(content=b"rubbish"))
     row = destination.look(later=timedelta(hours=2))
     assert (row.phase, row.error_code) == ("undone", "source-silent")
+
+
+def test_a_server_that_bears_its_mark_has_run_whatever_its_agent_knows(destination: Destination) -> None:
+    destination.recorder.kill_on = ("resuming", "mam.sign")
+    with pytest.raises(AssertionError, match="for ever in resuming"):
+        destination.source.run("Release")
+    destination.recorder.kill_on = None
+    destination.agent.state, destination.agent.gone = "unknown", errors.HypervisorError("gone")
+    destination.restart()
+    assert destination.run().phase == "closed"
+    receipt = destination.source.side.machine.message(p.Receipt)
+    assert receipt.outcome == "resumed"

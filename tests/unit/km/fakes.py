@@ -21,6 +21,7 @@ class Secret:
     payload: bytes
     project: str
     secret_type: str
+    mode: str | None = None
 
 
 class MemoryKeys:
@@ -49,7 +50,7 @@ class MemoryKeys:
         project_id: str | None = None,
     ) -> str:
         ref = f"{URL}{next(self._numbers)}"
-        self.secrets[ref] = Secret(name, bytes(payload), project_id or OWN, secret_type)
+        self.secrets[ref] = Secret(name, bytes(payload), project_id or OWN, secret_type, mode)
         return ref
 
     def read(self, ref: str, *, project_id: str | None = None) -> bytearray:
@@ -67,9 +68,10 @@ class MemoryKeys:
             raise errors.KeyManagerError(f"cannot delete {ref}")
         self.secrets.pop(ref, None)
 
-    def find(self, name: str, *, project_id: str | None = None) -> list[str]:
+    def find(self, name: str, *, project_id: str | None = None, mode: str | None = None) -> list[str]:
         wanted = (name, project_id or OWN)
-        return [ref for ref, one in self.secrets.items() if (one.name, one.project) == wanted]
+        found = {ref: one for ref, one in self.secrets.items() if (one.name, one.project) == wanted}
+        return [ref for ref, one in found.items() if mode in (None, one.mode)]
 
     def grant(self, ref: str, user_id: str) -> None:
         self.secrets[ref].name += f"+{user_id}"
@@ -167,6 +169,12 @@ class MemoryStorage:
 
     def find(self, migration_id: str) -> list[Volume]:
         return [one for one in self.volumes.values() if self.marks[one.id] == migration_id]
+
+    def mark_arrived(self, migration_id: str) -> None:
+        self.marks.update({one.id: f"arrived-{migration_id}" for one in self.find(migration_id)})
+
+    def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
+        return [one.id for one in self.find(f"arrived-{migration_id}")]
 
     def delete(self, volume_id: str, timeout: float) -> None:
         self.volumes.pop(volume_id, None)

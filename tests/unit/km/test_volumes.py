@@ -123,3 +123,17 @@ def test_a_plain_disk_in_an_encrypting_type_is_refused(world: World) -> None:
 def test_removing_nothing_is_fine(world: World) -> None:
     world.importer.remove(MIGRATION, None)
     world.importer.remove(MIGRATION, PROJECT)
+
+
+def test_the_key_of_a_volume_that_has_arrived_stays_and_so_do_its_clones(world: World) -> None:
+    """An older database has it removed once more; nothing but the name tells whose these keys were."""
+    volume_id = world.make()
+    world.keys.store(EIK, name=transit_name(MIGRATION), secret_type="symmetric", project_id=PROJECT)
+    world.storage.mark_arrived(MIGRATION)
+    left = world.keys.store(
+        EIK, name=transit_name(MIGRATION), secret_type="symmetric", mode="cbc", project_id=PROJECT
+    )
+    world.importer.remove(MIGRATION, PROJECT)
+    assert world.key_of(volume_id) == EIK
+    assert len(world.keys.find(transit_name(MIGRATION), project_id=PROJECT)) == 2
+    assert left not in world.keys.secrets
