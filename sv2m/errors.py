@@ -238,6 +238,14 @@ class AgreementError(PolicyError):
     remedy = "Make or change the agreement with this peer (secure migration peer create / set)."
 
 
+class TooManyOffers(PolicyError):
+    """As many offers of the peer as may wait for its answer do so already."""
+
+    code = "too-many-offers"
+    remedy = "Ask again later: an offer waits until it is answered, or until its time to be answered is over."
+    http_status = 429
+
+
 class NoRoom(PolicyError):
     """The cloud has no room for this VM now."""
 

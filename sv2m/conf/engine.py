@@ -29,6 +29,14 @@ OPTS = [
         help="Seconds that a peer has to answer TokenBA1 with TokenAB (FIPS 196 leaves the figure to the parties).",
     ),
     cfg.IntOpt(
+        "unanswered_offers",
+        default=16,
+        min=1,
+        help="Offers of one peer that may wait for its TokenAB at the same time, each for exchange_lifetime at most. "
+        "To a further one the gateway answers 429 (too-many-offers), and an honest source asks again later. Each waits "
+        "in the database; one that is never answered is removed tidying_time after its end.",
+    ),
+    cfg.IntOpt(
         "heartbeat",
         default=10,
         min=1,

@@ -79,6 +79,12 @@ def remove(session: Session, subject: str, up_to: int) -> None:
     written(session, sa.delete(AuditEvent).where(AuditEvent.subject == subject, AuditEvent.number <= up_to))
 
 
+def forget(session: Session, subject: str) -> None:
+    """Remove a whole chain, of what is removed itself. Should the subject come again, it begins a new one."""
+    written(session, sa.delete(AuditEvent).where(AuditEvent.subject == subject))
+    written(session, sa.delete(AuditChain).where(AuditChain.subject == subject))
+
+
 def digest_of(line: str) -> bytes:
     """SHA-384 of an event's line and its line break, as ``sed -n 3p events.jsonl | openssl dgst -sha384`` has it."""
     return hashlib.sha384(f"{line}\n".encode("ascii")).digest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations: made once, moved on by compare-and-swap, never deleted."""
+"""Migrations: made once, moved on by compare-and-swap, never deleted (but for :mod:`sv2m.db.unanswered`)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from sv2m import errors
 from sv2m.db import audit
 from sv2m.db.engine import written
-from sv2m.db.models import Migration
+from sv2m.db.models import Message, Migration
 
 #: What still runs, and what has ended here but must still be told to the peer.
 UNFINISHED = sa.or_(
     Migration.status == "running",
     sa.and_(Migration.role == "source", Migration.phase.in_(("closing", "telling"))),
+)
+
+
+def _kept(kind: str) -> sa.ColumnElement[bool]:
+    # An alias, for a query that is of messages itself.
+    kept = aliased(Message)
+    return sa.exists().where(kept.migration_id == Migration.id, kept.kind == kind)
+
+
+#: What nobody has stood by (:mod:`sv2m.db.unanswered`). What an operator has aborted is none of it, and stays, with the
+#: event that says so; nor is what was purged, for of that there is no Offer any more.
+UNANSWERED = sa.and_(
+    Migration.role == "destination", Migration.abort_requested.is_(False), _kept("Offer"), sa.not_(_kept("TokenAB"))
 )
 #: How much the newest measurement weighs in the smoothed rate.
 _RATE_WEIGHT = 0.3

@@ -15,6 +15,7 @@ from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from sv2m.db.engine import written
+from sv2m.db.migrations import UNANSWERED
 from sv2m.db.models import AuditChain, Message, Migration, Timestamp
 
 #: What covers an audit log, with the number of the last event; what covers all that there was, with a number.
@@ -26,6 +27,8 @@ def missing(session: Session, kinds: Sequence[str], limit: int) -> list[tuple[st
 
     However old they are: an authority may have been named late, or been away for long. A timestamp of after the end of
     the signer's certificate shows only that the message was there by then, and takes nothing from it.
+
+    None of an offer that nobody has stood by yet: whoever posts many would have us ask the authority for each.
     """
     stamped = Timestamp.migration_id
     message = sa.exists().where(stamped == Message.migration_id, Timestamp.covers == Message.kind)
@@ -33,7 +36,8 @@ def missing(session: Session, kinds: Sequence[str], limit: int) -> list[tuple[st
         (migration_id, kind)
         for migration_id, kind in session.execute(
             sa.select(Message.migration_id, Message.kind)
-            .where(Message.kind.in_(kinds), ~message)
+            .join(Migration, Migration.id == Message.migration_id)
+            .where(Message.kind.in_(kinds), ~message, ~UNANSWERED)
             .order_by(Message.id)
             .limit(limit)
         )
@@ -43,7 +47,7 @@ def missing(session: Session, kinds: Sequence[str], limit: int) -> list[tuple[st
     ended = (
         sa.select(AuditChain.subject, AuditChain.number)
         .join(Migration, Migration.id == AuditChain.subject)
-        .where(Migration.status != "running", Migration.phase.not_in(("closing", "telling")), ~log)
+        .where(Migration.status != "running", Migration.phase.not_in(("closing", "telling")), ~log, ~UNANSWERED)
     )
     return found + [
         (subject, f"{AUDIT}{number}")

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import Any
 
 import oslo_messaging
+from sqlalchemy.orm import Session
 
 from sv2m import errors, protocol
 from sv2m.db import engine as database
-from sv2m.db import messages, migrations, peers
+from sv2m.db import messages, migrations, peers, unanswered
 from sv2m.db.models import Migration
 from sv2m.engine import landing
 from sv2m.engine.services import Services
@@ -109,6 +110,9 @@ class Conductor:
         received = protocol.Received(offer, base64.b64decode(verified["digest_b64"]), document)
         machine = protocol.Migration("destination", self._services.conf.cloud_name)
         machine.receive(received, datetime.now(UTC))
+        # Before anything is signed for it; once more where the row is made.
+        with database.session() as session:
+            self._check_waiting(session, peer.name)
         nonce = base64.b64decode(self._services.mam.nonce(context)["nonce_b64"])
         own = self._services.cmm.certificate(context)
         me = protocol.Party(
@@ -119,6 +123,9 @@ class Conductor:
             context, base64.b64encode(protocol.encode(send.message)).decode("ascii")
         )
         with database.session() as session:
+            # One after the other: of two that come at once for the last place one gets it.
+            peers.hold(session, peer.name)
+            self._check_waiting(session, peer.name)
             try:
                 migrations.create(
                     session,
@@ -145,6 +152,15 @@ class Conductor:
                 base64.b64decode(signed["digest_b64"]),
             )
         LOG.info("Migration %s: offered by %s", migration_id, peer.name)
+
+    def _check_waiting(self, session: Session, peer: str) -> None:
+        """Whether one more offer of a peer may wait. Its signature is good, so it takes nobody else's place.
+
+        :raises TooManyOffers: not now.
+        """
+        waiting, most = unanswered.waiting(session, peer), self._services.conf.engine.unanswered_offers
+        if waiting >= most:
+            raise errors.TooManyOffers(f"{waiting} offers of {peer} wait for its answer; at most {most} may")
 
     def _take(self, work: Work, document: bytes, kind: str) -> None:
         """Verify a message and move the row on; one that was taken before changes nothing."""

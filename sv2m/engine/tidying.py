@@ -6,7 +6,8 @@ there is removed; but the service may still have the request in hand, or in a qu
 any more. So the removing is repeated for a while, less and less often, driven by the row, so that a restart of the
 engine does not end it. Only what bears this very migration's id is touched.
 
-At A it is also the time at which Nova notices that a server had ended (:mod:`sv2m.engine.losing`).
+At A it is also the time at which Nova notices that a server had ended (:mod:`sv2m.engine.losing`). When that time is
+over, a migration whose source never answered our challenge is forgotten altogether.
 
 A server that has arrived is never touched. Nor is anything else but the session's keys and the blank image after a
 migration that arrived whole: its server, volume and port are their owner's, and bear other marks.
@@ -22,7 +23,7 @@ from oslo_config import cfg
 
 from sv2m import errors
 from sv2m.db import engine as database
-from sv2m.db import migrations
+from sv2m.db import migrations, unanswered
 from sv2m.db.models import Migration
 from sv2m.engine import landing, losing
 from sv2m.engine.forgetting import disks_of
@@ -74,7 +75,10 @@ class Tidying(Rounds):
             LOG.error("Migration %s: something that was made for it too late may be left", row.id)
         if over >= self._time:
             with database.session() as session:
-                migrations.tidied(session, row.id)
+                if unanswered.remove(session, row.id):
+                    LOG.info("Migration %s: %s never stood by its offer; it is forgotten", row.id, row.peer)
+                else:
+                    migrations.tidied(session, row.id)
 
 
 def tidy(services: Services, row: Migration) -> None:

@@ -75,7 +75,7 @@ class PeerClient:
 
         :param url: the peer's gateway, ``https://host:port``.
         :param tls_ca_pem: the CA that its TLS certificate must come from.
-        :raises PeerUnreachable: no TLS connection, no answer in time, or the peer's gateway is out of order.
+        :raises PeerUnreachable: no TLS connection, no answer in time, or the peer's gateway is out of order, or busy.
         :raises RefusedByPeer: the gateway refused the message; its code and words are in the error.
         :raises MalformedMessage: the answer is not one.
         """
@@ -131,6 +131,12 @@ def _interpret(url: str, status: int, body: bytes) -> Answer:
         code, message = str(error["code"])[:64], str(error["message"])[:1000]
     except (ValueError, KeyError, TypeError):
         code, message = f"http-{status}", "no explanation"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise errors.PeerUnreachable(
+            f"{url} takes nothing more at the moment: {message} ({code})",
+            code="peer-busy",
+            remedy="Start fewer migrations to this peer at the same time, or ask its operators to let more wait.",
+        )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise errors.PeerUnreachable(f"{url} is out of order: {message} ({code})")
     raise errors.RefusedByPeer(f"the peer refused: {message} ({code})", code=code)

@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+import sqlalchemy as sa
 from lxml import etree
 
 from sv2m import errors
 from sv2m import protocol as p
+from sv2m.db import audit, messages, migrations, timestamps
+from sv2m.db import engine as database
 from sv2m.edm import spec
 from tests.attacks.cloud_b import PROJECT, CloudB
+from tests.attacks.federation import C, identity
 from tests.protocol import clouds
 from tests.protocol.certificates import Identity
 from tests.protocol.test_signature_attacks import _pem, _signer, canonical, one_line
 from tests.unit.engine.arriving import HOST
+from tests.unit.engine.sender import Sender
 
 DISK = clouds.NEEDS["disks"][0]  # type: ignore[index]
 NIC = clouds.NEEDS["nics"][0]  # type: ignore[index]
@@ -131,11 +137,97 @@ def test_more_than_was_agreed_is_refused_before_anything_is_made(b: CloudB, what
 def test_many_offers_at_once_do_not_get_around_the_agreement(b: CloudB) -> None:
     b.change_agreement("cloud-a.sv2m", limits={"migrations": 2})
     senders = [b.sender().run("Offer") for _ in range(4)]
-    decisions = []
-    for sender in senders:
-        sender.run("TokenAB")
-        decisions.append(type(sender.side.machine.message(p.TokenBA2).decision))
-    assert decisions.count(p.Accepted) <= 2
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda sender: sender.run("TokenAB"), senders))
+    decisions = [type(sender.side.machine.message(p.TokenBA2).decision) for sender in senders]
+    assert decisions.count(p.Accepted) == 2
+    assert len(b.lmm.held) == 2
+
+
+def test_places_are_given_to_one_after_the_other(b: CloudB) -> None:
+    """SQLite does so by itself. MariaDB does where the agreement's row is taken before anything else is read."""
+    begun: dict[int, list[str]] = {}
+    giving: list[list[str]] = []
+
+    @sa.event.listens_for(database.current(), "before_cursor_execute")
+    def _(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        so_far = begun.setdefault(id(connection), [])
+        so_far.append(statement)
+        if statement.startswith(("INSERT INTO migrations", "INSERT INTO ledger")):
+            giving.append([one for one in so_far if not one.startswith("BEGIN")])
+
+    @sa.event.listens_for(database.current(), "commit")
+    def _(connection: sa.Connection) -> None:
+        begun.pop(id(connection), None)
+
+    b.source.run("TokenAB")
+    assert len(giving) == 2
+    assert all(one[0].startswith("SELECT peers.id \nFROM peers") for one in giving), giving
+
+
+def offered(b: CloudB, sender: Sender) -> bool:
+    """Whether B answers the offer."""
+    try:
+        sender.run("Offer")
+    except errors.TooManyOffers:
+        return False
+    return True
+
+
+def forgotten(b: CloudB, sender: Sender) -> bool:
+    """Whether B's database has nothing of a migration any more."""
+    with database.session() as session:
+        rows = [migrations.find(session, sender.id), *audit.list_for(session, sender.id)]
+        kept = [*messages.list_for(session, sender.id), *timestamps.list_for(session, sender.id)]
+        chains = [one for one in audit.subjects(session) if one.subject == sender.id]
+    return not any([*rows, *kept, *chains])
+
+
+def test_a_flood_of_offers_that_nobody_stands_by(b: CloudB) -> None:
+    """A peer signs offers without end, all at once, and answers no challenge. Another peer does not notice."""
+    b.services.conf.set_override("unanswered_offers", 3, "engine")
+    senders = [b.sender() for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        taken = list(pool.map(lambda sender: offered(b, sender), senders))
+    assert (taken.count(True), b.rows) == (3, 3)
+    assert b.refusal(b.source.make("Offer")).code == "too-many-offers"
+    other = b.sender(me=identity(C)).run("TokenAB")
+    assert other.accepted
+    # The same offer again is the same question, also now; and whoever stands by his makes way for the next one.
+    first, second, third = (sender for sender, there in zip(senders, taken, strict=True) if there)
+    first.deliver(first.side.document("Offer"))
+    first.run("TokenAB")
+    assert offered(b, b.source)
+    b.look(later=timedelta(minutes=1))
+    assert b.row.error_code == "source-silent"
+    for sender in (second, third):
+        assert b.workers is not None
+        b.workers.work_on(sender.id).result(60)
+    assert offered(b, b.sender())
+    b.tidy(later=timedelta(hours=1))
+    assert all(forgotten(b, sender) for sender in (second, third, b.source))
+    assert not forgotten(b, first)
+
+
+def test_an_offer_that_was_forgotten_is_challenged_afresh(b: CloudB) -> None:
+    """Whoever recorded it and posts it again has nothing of it: the answer of then does not fit."""
+    b.source.run("Offer")
+    b.source.make("TokenAB")
+    b.look(later=timedelta(minutes=1))
+    b.tidy(later=timedelta(hours=1))
+    assert forgotten(b, b.source)
+    token = b.post(b.source.side.document("Offer"))
+    assert token is not None and token != b.source.documents["TokenBA1"]
+    assert b.refusal(b.source.side.document("TokenAB")).code == "replayed-message"
+
+
+def test_what_an_operator_has_aborted_is_not_forgotten(b: CloudB) -> None:
+    b.source.run("Offer")
+    with database.session() as session:
+        migrations.request_abort(session, b.source.id, by={"user_id": "operator"})
+    assert b.look().status == "aborted"
+    assert b.tidy(later=timedelta(hours=1)).tidy_at is None
+    assert not forgotten(b, b.source)
 
 
 @pytest.mark.parametrize("cipher", ["aes-cbc-essiv:sha256", "null-ecb-plain", "aes-ecb-plain"])

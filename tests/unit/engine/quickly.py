@@ -48,7 +48,9 @@ def database(template: Path, tmp_path: Path) -> Iterator[sa.Engine]:
 def _start(path: Path) -> None:
     # As sv2m.db.engine.start() does, but for two habits of oslo.db: waiting for the disk, giving way to greenlets.
     quick = {"sqlite_synchronous": False, "thread_checkin": False}
-    engine.use(create_engine(f"sqlite:///{path}?timeout=60", sqlite_fk=True, **quick))
+    made = create_engine(f"sqlite:///{path}?timeout=60", sqlite_fk=True, **quick)
+    engine._lock_first(made)
+    engine.use(made)
 
 
 @pytest.fixture(autouse=True)

@@ -84,6 +84,19 @@ def test_the_log_is_stamped_when_the_migration_has_ended(database: sa.Engine, au
     stamps.verify(row.response, f"{last.line}\n".encode(), [authority.certificate])
 
 
+def test_of_an_offer_that_nobody_stands_by_nothing_is_stamped(
+    database: sa.Engine, authority: Authority, url: str
+) -> None:
+    with engine.session() as session:
+        values = {"role": "destination", "peer": "a", "project_id": "p", "phase": "undone", "status": "failed"}
+        migrations.create(session, id="m", **values)
+        messages.record(session, "m", "Offer", messages.RECEIVED, b"offer", b"")
+    assert stamper(url, authority).look() == 0
+    with engine.session() as session:
+        messages.record(session, "m", "TokenAB", messages.RECEIVED, b"token", b"")
+    assert stamper(url, authority).look() == 1
+
+
 def test_an_authority_that_is_away_is_asked_again_later(database: sa.Engine, authority: Authority, url: str) -> None:
     keep("Release")
     away = stamper("http://127.0.0.1:1/tsa", authority)

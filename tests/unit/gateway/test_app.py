@@ -169,7 +169,12 @@ def test_what_is_no_message_never_reaches_the_conductor(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(errors.AgreementError("no agreement"), 403), (errors.NotFound("no migration"), 404), (errors.Conflict("x"), 409)],
+    [
+        (errors.AgreementError("no agreement"), 403),
+        (errors.TooManyOffers("16 wait"), 429),
+        (errors.NotFound("no migration"), 404),
+        (errors.Conflict("x"), 409),
+    ],
     ids=lambda value: getattr(value, "code", None),
 )
 def test_rules_and_states_keep_their_status(error: errors.SV2MError, status: int) -> None:

@@ -122,6 +122,13 @@ def test_a_gateway_out_of_order_is_asked_again_later(peer: Script, authority: Au
         CLIENT.send(peer.url, authority.pem, DOCUMENT)
 
 
+def test_a_busy_gateway_is_asked_again_later(peer: Script, authority: Authority) -> None:
+    peer.status, peer.body = 429, explain("too-many-offers", "16 offers wait")
+    with pytest.raises(errors.PeerUnreachable, match="16 offers wait") as raised:
+        CLIENT.send(peer.url, authority.pem, DOCUMENT)
+    assert raised.value.code == "peer-busy"
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
 def test_a_refusal_carries_the_peers_code_and_words(peer: Script, authority: Authority, status: int) -> None:
     peer.status, peer.body = status, explain("no-agreement", "no agreement with cloud-a")
