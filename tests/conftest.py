@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from lab.session import LabSession
     from tests.cloud.world import World
 
-#: Fixtures of which there is one at a time: tests that want it stay in one process.
-_ONE_OF_ITS_KIND = ("lab", "hosts")
+#: Directories whose tests share what there is one of: clouds, and hosts. They stay in one process.
+_TOGETHER = {"tests/cloud/": "clouds", "tests/faults/": "clouds", "tests/agent/": "hosts"}
 DIRECTORY = os.environ.get("SV2M_TEST_LAB_DIR", "/var/tmp/sv2m-test")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, those of a file stay together, and all that use the clouds do."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((one for one in _ONE_OF_ITS_KIND if one in fixtures), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How several processes share the tests: in the order in which they are named, those of a file together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return next((shared for within, shared in _TOGETHER.items() if file.startswith(within)), file)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
