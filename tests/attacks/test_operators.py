@@ -11,7 +11,7 @@ import pytest
 from sv2m import errors
 from sv2m import protocol as p
 from tests.attacks.cloud_a import CloudA
-from tests.attacks.cloud_b import CloudB
+from tests.attacks.cloud_b import PROJECT, CloudB
 from tests.attacks.federation import A
 from tests.unit.engine.arriving import HOST
 
@@ -77,7 +77,7 @@ def test_a_tenant_of_b_puts_a_server_of_his_own_in_the_way(b: CloudB) -> None:
     b.carry_on()
     assert b.row.server_id != trap
     (port,) = b.nova.servers[b.row.server_id]["asked"]["port_ids"]
-    assert port == b.neutron.ports[b.source.id][0]["id"]
+    assert [port] == b.neutron.find_arrived(b.source.id, PROJECT)
     assert b.nova.servers[trap]["asked"]["project_id"] == "mallory"
 
 
