@@ -163,18 +163,19 @@ class Cinder:
         """Volumes that were made for a migration and have not arrived, in whatever project."""
         return [one for one in self._marked(MIGRATION_KEY, migration_id) if ARRIVED_KEY not in one.metadata]
 
-    def mark_arrived(self, migration_id: str) -> None:
-        """The volumes that :meth:`find` finds are their project's from now on, and it finds them no more.
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        """The volumes of a project that :meth:`find` finds are its own from now on, and it finds them no more.
 
         May be repeated; one that its owner deletes at this moment is fine.
         """
-        for volume in self.find(migration_id):
+        # Who knows the migration's id can put the mark on a volume of another project, where we may have no say.
+        for volume in [one for one in self.find(migration_id) if one.project_id == project_id]:
             self._rest.request(
                 f"mark volume {volume.id} as arrived",
                 "POST",
                 f"/volumes/{volume.id}/metadata",
                 json={"metadata": {ARRIVED_KEY: migration_id, MIGRATION_KEY: ARRIVED}},
-                project_id=volume.project_id or None,
+                project_id=project_id,
                 accept=(404,),
             )
 

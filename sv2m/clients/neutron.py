@@ -63,12 +63,12 @@ class Neutron:
         """The ports that :meth:`create` made for a migration and that have not arrived."""
         return self._named(_name(migration_id))
 
-    def mark_arrived(self, migration_id: str) -> None:
-        """The ports that :meth:`find` finds are their project's from now on, and it finds them no more.
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        """The ports of a project that :meth:`find` finds are its own from now on, and it finds them no more.
 
         May be repeated; one that its owner deletes at this moment is fine.
         """
-        for port in self.find(migration_id):
+        for port in [one for one in self.find(migration_id) if one.project_id == project_id]:
             self._rest.request(
                 f"mark port {port.id} as arrived",
                 "PUT",

@@ -157,6 +157,17 @@ class Nova:
         found = self._marked(MIGRATION_KEY, migration_id, project_id)
         return [one.id for one in found if ARRIVED_KEY not in one.metadata]
 
+    def mark_placeholder(self, server_id: str, migration_id: str) -> None:
+        """The server is a migration's placeholder and nothing else, whatever its project has written on it.
+
+        Only for one that is locked: then nobody but an administrator can change its metadata.
+        """
+        with translated("Nova", f"mark server {server_id} as a placeholder"):
+            servers = self._client().servers
+            servers.set_meta(server_id, {MIGRATION_KEY: migration_id})
+            if ARRIVED_KEY in servers.get(server_id).metadata:
+                servers.delete_meta(server_id, [ARRIVED_KEY])
+
     def mark_arrived(self, server_id: str, migration_id: str) -> None:
         """The server is nobody's placeholder any more: no undoing of its migration may ever find it.
 
@@ -164,6 +175,22 @@ class Nova:
         """
         with translated("Nova", f"mark server {server_id} as arrived"):
             self._client().servers.set_meta(server_id, {ARRIVED_KEY: migration_id, MIGRATION_KEY: ARRIVED})
+
+    def has_arrived(self, server_id: str, migration_id: str) -> bool:
+        """Whether :meth:`mark_arrived` marked this very server; its tag, which no lock protects, does not matter."""
+        return self._metadata(server_id).get(ARRIVED_KEY) == migration_id
+
+    def is_placeholder(self, server_id: str, migration_id: str) -> bool:
+        """Whether this very server is a migration's placeholder yet, with or without its tag."""
+        metadata = self._metadata(server_id)
+        return metadata.get(MIGRATION_KEY) == migration_id and ARRIVED_KEY not in metadata
+
+    def _metadata(self, server_id: str) -> dict[str, str]:
+        """Of a server; that of none is empty."""
+        try:
+            return dict(self.get(server_id)["metadata"])
+        except errors.NotFound:
+            return {}
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of servers that :meth:`mark_arrived` marked for this migration."""

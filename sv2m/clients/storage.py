@@ -55,9 +55,9 @@ class Storage:
         """Delete a volume and its key, and wait until it is gone; that it is gone already is fine."""
         self._cinder.delete(volume_id, timeout)
 
-    def mark_arrived(self, migration_id: str) -> None:
-        """What was made for a migration is its project's from now on; repeating does no harm."""
-        self._cinder.mark_arrived(migration_id)
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        """What was made in a project for a migration is its own from now on; repeating does no harm."""
+        self._cinder.mark_arrived(migration_id, project_id)
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of the volumes in a project that :meth:`mark_arrived` marked for a migration."""

@@ -137,7 +137,7 @@ def resume(work: Work) -> None:
     except errors.HypervisorError as error:
         running = services.edm.status(work.context, host, work.id)["state"] == "running"
         # It bears its mark only after it ran, whatever has become of what the agent knew.
-        if not running and server_id not in services.servers.find_arrived(work.id, work.row.project_id):
+        if not running and not services.servers.has_arrived(server_id, work.id):
             # Gone for good (a host that died takes its memory with it): the one case in which B may say so.
             signed = work.sign(work.machine.local(protocol.CannotResume(error.code, datetime.now(UTC))))
             work.commit((SENT, signed), **failure(error))
@@ -158,7 +158,7 @@ def resume(work: Work) -> None:
 
 def forget(work: Work) -> None:
     """``resumed`` and ``closing``: the VM runs here, signed, its owner's. The session's keys go; its own stay."""
-    landing.hand_over(work.services, work.id, work.row.project_id)
+    landing.hand_over(work.services, work.row)
     landing.destroy_session_keys(work)
     work.services.volumes.delete_blank_image(work.id)
     work.services.edm.forget(work.context, work.row.host or "", work.id)

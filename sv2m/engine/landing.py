@@ -26,6 +26,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import peers
+from sv2m.db.models import Migration
 from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.services import Services
 from sv2m.engine.work import Work
@@ -78,7 +79,7 @@ def _check_network(work: Work, project_id: str) -> None:
 def make_place(work: Work) -> None:
     """Make what the Envelope's VM needs, up to an agent that waits for the data. May be repeated."""
     services, envelope = work.services, work.machine.message(protocol.Envelope)
-    if arrived := find_arrived(services, work.id, work.row.project_id):
+    if arrived := find_arrived(services, work.row):
         raise _arrived_before(work, arrived)
     _unwrap(work, envelope)
     if "server_id" not in work.state:
@@ -95,6 +96,8 @@ def make_place(work: Work) -> None:
         services.servers.suspend(server_id)
         services.servers.wait_for(server_id, {"SUSPENDED"}, timeout)
     services.servers.lock(server_id, LOCK_REASON.format(id=work.id))
+    # Until now the project could write on it; what is written there from now on is ours.
+    services.servers.mark_placeholder(server_id, work.id)
     services.edm.start_destination(work.context, host, work.id, _job(work, envelope))
 
 
@@ -219,7 +222,7 @@ def remove_place(work: Work) -> None:
         # the same is of another life of it, of which this database does not know.
         services.lmm.release(work.context, work.id)
         return
-    if arrived := find_arrived(services, work.id, work.row.project_id):
+    if arrived := () if state.get("given_up") else find_arrived(services, work.row):
         # Our row is older than the truth: this database was restored from a backup, and perhaps somebody plays the
         # migration's messages to us again. The server has arrived, A has deleted its own.
         LOG.error("Migration %s: %s has arrived here; it stays as it is", work.id, arrived[0])
@@ -228,14 +231,16 @@ def remove_place(work: Work) -> None:
             error_message=f"{arrived[0]} of this migration has arrived here; nothing of it was removed",
             error_remedy="Nothing, if this cloud's database was restored from a backup: the server is the right one.",
         )
-        hand_over(services, work.id, work.row.project_id)
+        hand_over(services, work.row)
         services.lmm.release(work.context, work.id)
         destroy_session_keys(work)
         return
-    servers = services.servers.find_placeholders(work.id, work.row.project_id)
+    servers = find_placeholders(services, work.row)
     if work.row.host and (servers or state.get("server_id")):
         # Also for a server that the row does not know: the agent refuses if the guest runs.
         services.edm.abort(work.context, work.row.host, work.id)
+    # It has not arrived, and never will. When the placeholder is gone, nothing tells a forged mark from a true one.
+    work.remember(given_up=True)
     for server_id in servers:
         services.servers.delete(server_id, timeout)
     services.km.remove_imported(work.context, work.id, work.row.project_id)
@@ -253,34 +258,58 @@ def check_not_arrived(work: Work) -> None:
 
     :raises HostError: the server has arrived and runs here, or what it left when its owner deleted it.
     """
-    if arrived := find_arrived(work.services, work.id, work.row.project_id):
+    if work.state.get("given_up"):
+        return
+    if arrived := find_arrived(work.services, work.row):
         raise _arrived_before(work, arrived)
 
 
-def find_arrived(services: Services, migration_id: str, project_id: str) -> list[str]:
-    """What has arrived in a migration and is its owner's, whatever the database says: "server ID", "volume ID" …"""
+def find_placeholders(services: Services, row: Migration) -> set[str]:
+    """Ids of the servers that wait for the migration's guest; also of one whose tag its project has taken off."""
+    found = set(services.servers.find_placeholders(row.id, row.project_id))
+    known = (row.state or {}).get("server_id")
+    return found | {known} if known and services.servers.is_placeholder(known, row.id) else found
+
+
+def find_arrived(services: Services, row: Migration) -> list[str]:
+    """What has arrived in a migration and is its owner's, whatever the database says: "server ID", "volume ID" …
+
+    The server is marked before the others. So where a placeholder waits, a volume or port that bears the mark was given
+    it by somebody in the project, who would have us leave everything as it is.
+    """
+    servers = _arrived_servers(services, row)
+    if not servers and find_placeholders(services, row):
+        return []
     found = {
-        "server": services.servers.find_arrived(migration_id, project_id),
-        "volume": services.volumes.find_arrived(migration_id, project_id),
-        "port": services.ports.find_arrived(migration_id, project_id),
+        "server": servers,
+        "volume": services.volumes.find_arrived(row.id, row.project_id),
+        "port": services.ports.find_arrived(row.id, row.project_id),
     }
     return [f"{kind} {one}" for kind, ids in found.items() for one in ids]
 
 
-def hand_over(services: Services, migration_id: str, project_id: str) -> None:
+def _arrived_servers(services: Services, row: Migration) -> list[str]:
+    found = services.servers.find_arrived(row.id, row.project_id)
+    known = (row.state or {}).get("server_id")
+    if known and known not in found and services.servers.has_arrived(known, row.id):
+        return [*found, known]
+    return found
+
+
+def hand_over(services: Services, row: Migration) -> None:
     """What has arrived is its owner's: no undoing finds it by its mark any more, and he may do with it what he likes.
 
     The server bears its mark already. May be repeated.
     """
-    services.volumes.mark_arrived(migration_id)
-    services.ports.mark_arrived(migration_id)
-    for server_id in services.servers.find_arrived(migration_id, project_id):
+    services.volumes.mark_arrived(row.id, row.project_id)
+    services.ports.mark_arrived(row.id, row.project_id)
+    for server_id in _arrived_servers(services, row):
         try:
             server = services.servers.get(server_id)
         except errors.NotFound:
             continue
         # Somebody else's lock stays: it may be long since that the server arrived.
-        if _locked_by_us(server, migration_id):
+        if _locked_by_us(server, row.id):
             services.servers.unlock(server_id)
 
 

@@ -82,8 +82,20 @@ class Servers(Protocol):
         """Ids of servers that :meth:`create_placeholder` made in this project for this migration, not yet arrived."""
         ...
 
+    def mark_placeholder(self, server_id: str, migration_id: str) -> None:
+        """A locked server is this migration's placeholder, whatever its project has written on it."""
+        ...
+
     def mark_arrived(self, server_id: str, migration_id: str) -> None:
         """From now on it is an ordinary server, and no placeholder."""
+        ...
+
+    def has_arrived(self, server_id: str, migration_id: str) -> bool:
+        """Whether :meth:`mark_arrived` marked this very server."""
+        ...
+
+    def is_placeholder(self, server_id: str, migration_id: str) -> bool:
+        """Whether this very server is this migration's placeholder, and has not arrived."""
         ...
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:

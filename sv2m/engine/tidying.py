@@ -126,12 +126,12 @@ def _let_run(services: Services, row: Migration) -> None:
 def _remove_place(services: Services, row: Migration) -> None:
     """At B: placeholder, volume, port, and the EIK in transit, if they came too late."""
     servers, timeout = services.servers, services.conf.engine.landing_timeout
-    if landing.find_arrived(services, row.id, row.project_id):
-        landing.hand_over(services, row.id, row.project_id)
+    if not (row.state or {}).get("given_up") and landing.find_arrived(services, row):
+        landing.hand_over(services, row)
         return
     if row.error_code == landing.ARRIVED_BEFORE:
         return
-    for server_id in servers.find_placeholders(row.id, row.project_id):
+    for server_id in landing.find_placeholders(services, row):
         LOG.warning("Migration %s: placeholder %s was made when it was over; it is removed", row.id, server_id)
         servers.delete(server_id, timeout)
     services.km.remove_imported(_context(row), row.id, row.project_id)

@@ -96,6 +96,11 @@ class Volume(Protocol):
         ...
 
     @property
+    def project_id(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
     def encrypted(self) -> bool:
         """Whether Cinder encrypts it."""
         ...

@@ -86,7 +86,7 @@ class VolumeImporter:
         :raises sv2m.errors.NoRoom: no volume type of this cloud encrypts as A's does.
         :raises sv2m.errors.HostError: Cinder, Glance or Barbican failed; :meth:`remove` undoes what was done.
         """
-        present = [one for one in self._volumes.find(migration_id) if one.name == name]
+        present = [one for one in self._made(migration_id, project_id) if one.name == name]
         image_id = None
         if present:
             volume_id = present[0].id
@@ -121,9 +121,13 @@ class VolumeImporter:
         :param project_id: the receiving project; without it a transit secret that no image names is not
             found.
         """
-        for volume in self._volumes.find(migration_id):
+        for volume in self._made(migration_id, project_id):
             self._volumes.delete(volume.id, self._timeout)
         self._remove_transit(migration_id, project_id)
+
+    def _made(self, migration_id: str, project_id: str | None) -> list[ports.Volume]:
+        # Who knows the migration's id can put the mark on a volume of another project.
+        return [one for one in self._volumes.find(migration_id) if project_id in (None, one.project_id)]
 
     def _image_of(self, migration_id: str, project_id: str, eik_ref: str) -> str:
         # What an interrupted attempt left may be half made.
@@ -173,7 +177,7 @@ class VolumeImporter:
         # Cinder's clone bears the same name as what it was cloned from: the volume's own key must stay. The mode tells
         # them apart; while the volume is found by its mark, this need not be believed.
         own = set()
-        for volume in self._volumes.find(migration_id):
+        for volume in self._made(migration_id, project_id):
             encryption = self._volumes.encryption(volume.id)
             if encryption is not None:
                 own.add(encryption.key_id)

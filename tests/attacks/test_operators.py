@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.attacks.cloud_a import CloudA
 from tests.attacks.cloud_b import PROJECT, CloudB
 from tests.attacks.federation import A
 from tests.unit.engine.arriving import HOST
+from tests.unit.engine.recorder import Killed
 
 
 def test_a_role_that_was_taken_away_before_the_engine_began(a: CloudA) -> None:
@@ -87,3 +89,52 @@ def test_a_tenants_marked_server_is_not_removed_by_an_undoing(b: CloudB) -> None
     b.post(b.source.withdrawal())
     b.carry_on()
     assert list(b.nova.servers) == [own]
+
+
+def test_a_member_of_the_receiving_project_says_that_a_placeholder_has_arrived(b: CloudB) -> None:
+    """Nova lets him write on it until it is locked. B must not believe it later, when its host has lost the guest."""
+
+    def says_so() -> None:
+        for server in b.nova.servers.values():
+            server["arrived"] = b.source.id
+
+    b.before("servers.suspend", says_so)
+    b.source.run("Transfer")
+    b.agent.gone, b.agent.state = errors.HypervisorError("the guest is gone"), "unknown"
+    b.source.run("Release")
+    b.carry_on()
+    assert not b.agent.runs
+    assert b.source.side.machine.message(p.Receipt).outcome == "refused"
+
+
+@pytest.mark.parametrize("untagged", [False, True], ids=["", "and takes the placeholder's tag off"])
+def test_a_member_of_the_receiving_project_says_that_a_port_has_arrived(b: CloudB, untagged: bool) -> None:
+    """B would leave the guest's memory, its disk and its key where they are."""
+    b.source.run("Transfer")
+    b.neutron.ports[f"arrived-{b.source.id}"] = [{"id": "his", "project": PROJECT, "network": "net", "mac": "mac"}]
+    for server in b.nova.servers.values():
+        server["untagged"] = untagged
+    b.recorder.kill_on = ("", "km.remove_imported")
+    with contextlib.suppress(Killed):
+        b.post(b.source.withdrawal())
+        b.carry_on()
+    b.stop()
+    b.recorder.kill_on = None
+    b.start()
+    b.look()
+    b.carry_on()
+    assert (b.row.phase, b.row.error_code) == ("undone", "withdrawn")
+    assert not b.nova.servers
+    assert not b.storage.volumes
+    assert b.keys.secrets == {}
+
+
+def test_a_member_of_the_receiving_project_takes_the_tag_off(b: CloudB) -> None:
+    """No lock protects it. The server is unlocked by its id."""
+    b.source.run("Transfer")
+    for server in b.nova.servers.values():
+        server["untagged"] = True
+    b.source.run()
+    b.carry_on()
+    (server,) = b.nova.servers.values()
+    assert (b.row.phase, server["status"], server["locked"]) == ("closed", "ACTIVE", False)

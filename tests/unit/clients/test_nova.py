@@ -124,6 +124,27 @@ def test_what_has_arrived_is_marked(cloud: Cloud, nova: Nova) -> None:
     assert sent.last_request.json() == {"metadata": {"sv2m_migration": "arrived", "sv2m_arrived": "m1"}}
 
 
+def test_a_placeholder_is_marked_whatever_its_project_wrote_on_it(cloud: Cloud, nova: Nova) -> None:
+    """The mark of what has arrived, set before the server was locked, goes; the migration's own is set again."""
+    sent = cloud.http.post(f"{NOVA}/servers/s1/metadata", json={"metadata": {}})
+    gone = cloud.http.delete(f"{NOVA}/servers/s1/metadata/sv2m_arrived", status_code=204)
+    cloud.http.get(f"{NOVA}/servers/s1", json={"server": {**SERVER, "metadata": {"sv2m_migration": "m1"}}})
+    nova.mark_placeholder("s1", "m1")
+    assert sent.last_request.json() == {"metadata": {"sv2m_migration": "m1"}}
+    assert not gone.called
+    cloud.http.get(f"{NOVA}/servers/s1", json={"server": {**SERVER, "metadata": {"sv2m_arrived": "m1"}}})
+    nova.mark_placeholder("s1", "m1")
+    assert gone.called
+
+
+def test_one_server_is_asked_for_its_marks_and_not_for_its_tag(cloud: Cloud, nova: Nova) -> None:
+    cloud.http.get(f"{NOVA}/servers/s1", json={"server": {**SERVER, "metadata": {"sv2m_arrived": "m1"}}})
+    cloud.http.get(f"{NOVA}/servers/s2", json={"server": {**SERVER, "metadata": {"sv2m_migration": "m1"}}})
+    cloud.http.get(f"{NOVA}/servers/s3", status_code=404)
+    assert [nova.has_arrived(one, "m1") for one in ("s1", "s2", "s3")] == [True, False, False]
+    assert [nova.is_placeholder(one, "m1") for one in ("s1", "s2", "s3")] == [False, True, False]
+
+
 def test_waiting_wants_the_status_and_no_task(cloud: Cloud, nova: Nova) -> None:
     seen = cloud.http.get(
         f"{NOVA}/servers/s1", [server(**{"OS-EXT-STS:task_state": "pausing"}), server(status="PAUSED")]

@@ -91,12 +91,12 @@ def test_a_volume_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, k
     listed = cloud.http.get("http://cinder.test/v3/volumes/detail", json={"volumes": [mine]})
     sent = cloud.http.post("http://cinder.test/v3/volumes/v1/metadata", [{"json": {}}, {"status_code": 404}])
     storage = Storage(Cinder(keystone), Glance(keystone))
-    storage.mark_arrived(MIGRATION)
+    storage.mark_arrived(MIGRATION, PROJECT)
     mark = {"sv2m_migration": "arrived", "sv2m_arrived": MIGRATION}
     assert sent.last_request.json() == {"metadata": mark}
     assert cloud.tokens[-1]["scope"] == {"project": {"id": PROJECT}}
     # Its owner deletes it at this moment.
-    storage.mark_arrived(MIGRATION)
+    storage.mark_arrived(MIGRATION, PROJECT)
     assert sent.call_count == 2
 
     half = {**mine, "id": "v2", "metadata": {"sv2m_migration": MIGRATION, "sv2m_arrived": MIGRATION}}
@@ -165,9 +165,9 @@ def test_a_port_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, key
     neutron = Neutron(keystone)
     assert [one.id for one in neutron.find(MIGRATION)] == ["p1"]
     assert neutron.find_arrived(MIGRATION, PROJECT) == ["p2"]
-    neutron.mark_arrived(MIGRATION)
+    neutron.mark_arrived(MIGRATION, PROJECT)
     assert renamed.last_request.json() == {"port": {"name": f"sv2m-arrived-{MIGRATION}"}}
-    neutron.mark_arrived(MIGRATION)
+    neutron.mark_arrived(MIGRATION, PROJECT)
     # It goes with its server when that leaves again.
     assert neutron.made_for("s1") == ["p1", "p2", "p4"]
 

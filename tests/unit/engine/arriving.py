@@ -44,10 +44,22 @@ class Nova:
         return server_id
 
     def find_placeholders(self, migration_id: str, project_id: str) -> list[str]:
-        return [one["id"] for one in self._in(project_id) if one["mark"] == migration_id and not one.get("arrived")]
+        found = [one for one in self._in(project_id) if one["mark"] == migration_id and not one.get("arrived")]
+        return [one["id"] for one in found if not one.get("untagged")]
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
-        return [one["id"] for one in self._in(project_id) if one.get("arrived") == migration_id]
+        found = [one for one in self._in(project_id) if one.get("arrived") == migration_id]
+        return [one["id"] for one in found if not one.get("untagged")]
+
+    def has_arrived(self, server_id: str, migration_id: str) -> bool:
+        return server_id in self.servers and self.get(server_id).get("arrived") == migration_id
+
+    def is_placeholder(self, server_id: str, migration_id: str) -> bool:
+        server = self.servers.get(server_id, {})
+        return server.get("mark") == migration_id and not server.get("arrived")
+
+    def mark_placeholder(self, server_id: str, migration_id: str) -> None:
+        self.get(server_id).update(mark=migration_id, arrived=None)
 
     def mark_arrived(self, server_id: str, migration_id: str) -> None:
         self.get(server_id).update(mark="arrived", arrived=migration_id)
@@ -102,7 +114,7 @@ class Neutron:
     def delete_for(self, migration_id: str) -> None:
         self.ports.pop(migration_id, None)
 
-    def mark_arrived(self, migration_id: str) -> None:
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
         if migration_id in self.ports:
             self.ports[f"arrived-{migration_id}"] = self.ports.pop(migration_id)
 
@@ -118,8 +130,8 @@ class Glance:
         self.images: dict[str, str] = {}
         self.storage: Any = None
 
-    def mark_arrived(self, migration_id: str) -> None:
-        self.storage.mark_arrived(migration_id)
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        self.storage.mark_arrived(migration_id, project_id)
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         found: list[str] = self.storage.find_arrived(migration_id, project_id)

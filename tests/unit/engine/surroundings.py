@@ -153,7 +153,7 @@ class Km:
         self.volume_types[migration_id] = wanted["volume_type"]
         return {"volume_id": self.volumes[migration_id]}
 
-    def mark_arrived(self, migration_id: str) -> None:
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
         if migration_id in self.volumes:
             self.volumes[f"arrived-{migration_id}"] = self.volumes.pop(migration_id)
 

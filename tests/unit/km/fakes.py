@@ -98,6 +98,7 @@ class Volume:
     name: str
     bootable: bool = False
     encrypted: bool = False
+    project_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class MemoryStorage:
     ) -> Volume:
         if self.fails == "create":
             raise errors.HostError("Cinder: no")
-        volume = Volume(f"v{len(self.marks) + 1}", name)
+        volume = Volume(f"v{len(self.marks) + 1}", name, project_id=project_id)
         how = next((one.encryption for one in self.volume_types if one.name == volume_type), None)
         if how is not None:
             payload, key_name = os.urandom(32), "own"
@@ -170,8 +171,9 @@ class MemoryStorage:
     def find(self, migration_id: str) -> list[Volume]:
         return [one for one in self.volumes.values() if self.marks[one.id] == migration_id]
 
-    def mark_arrived(self, migration_id: str) -> None:
-        self.marks.update({one.id: f"arrived-{migration_id}" for one in self.find(migration_id)})
+    def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        own = [one for one in self.find(migration_id) if one.project_id == project_id]
+        self.marks.update({one.id: f"arrived-{migration_id}" for one in own})
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         return [one.id for one in self.find(f"arrived-{migration_id}")]

@@ -129,7 +129,7 @@ def test_the_key_of_a_volume_that_has_arrived_stays_and_so_do_its_clones(world: 
     """An older database has it removed once more; nothing but the name tells whose these keys were."""
     volume_id = world.make()
     world.keys.store(EIK, name=transit_name(MIGRATION), secret_type="symmetric", project_id=PROJECT)
-    world.storage.mark_arrived(MIGRATION)
+    world.storage.mark_arrived(MIGRATION, PROJECT)
     left = world.keys.store(
         EIK, name=transit_name(MIGRATION), secret_type="symmetric", mode="cbc", project_id=PROJECT
     )
@@ -137,3 +137,14 @@ def test_the_key_of_a_volume_that_has_arrived_stays_and_so_do_its_clones(world: 
     assert world.key_of(volume_id) == EIK
     assert len(world.keys.find(transit_name(MIGRATION), project_id=PROJECT)) == 2
     assert left not in world.keys.secrets
+
+
+def test_a_strangers_volume_with_the_mark_is_left_alone(world: World) -> None:
+    """Whoever knows the migration's id can put the mark on a volume of his own, with the name that ours would have."""
+    his = world.storage.create("stranger", "root", 1, metadata={"sv2m_migration": MIGRATION}).id
+    made = world.make()
+    assert made != his
+    world.storage.mark_arrived(MIGRATION, PROJECT)
+    assert [one.id for one in world.storage.find(MIGRATION)] == [his]
+    world.importer.remove(MIGRATION, PROJECT)
+    assert his in world.storage.volumes
