@@ -222,7 +222,7 @@ def remove_place(work: Work) -> None:
         # the same is of another life of it, of which this database does not know.
         services.lmm.release(work.context, work.id)
         return
-    if arrived := () if state.get("given_up") else find_arrived(services, work.row):
+    if arrived := find_arrived(services, work.row):
         # Our row is older than the truth: this database was restored from a backup, and perhaps somebody plays the
         # migration's messages to us again. The server has arrived, A has deleted its own.
         LOG.error("Migration %s: %s has arrived here; it stays as it is", work.id, arrived[0])
@@ -258,8 +258,6 @@ def check_not_arrived(work: Work) -> None:
 
     :raises HostError: the server has arrived and runs here, or what it left when its owner deleted it.
     """
-    if work.state.get("given_up"):
-        return
     if arrived := find_arrived(work.services, work.row):
         raise _arrived_before(work, arrived)
 
@@ -274,11 +272,11 @@ def find_placeholders(services: Services, row: Migration) -> set[str]:
 def find_arrived(services: Services, row: Migration) -> list[str]:
     """What has arrived in a migration and is its owner's, whatever the database says: "server ID", "volume ID" …
 
-    The server is marked before the others. So where a placeholder waits, a volume or port that bears the mark was given
-    it by somebody in the project, who would have us leave everything as it is.
+    The server is marked before the others. So where a placeholder waits, or waited until it was given up, a volume or
+    port that bears the mark was given it by somebody in the project, who would have us leave everything as it is.
     """
     servers = _arrived_servers(services, row)
-    if not servers and find_placeholders(services, row):
+    if not servers and ((row.state or {}).get("given_up") or find_placeholders(services, row)):
         return []
     found = {
         "server": servers,

@@ -126,7 +126,7 @@ def _let_run(services: Services, row: Migration) -> None:
 def _remove_place(services: Services, row: Migration) -> None:
     """At B: placeholder, volume, port, and the EIK in transit, if they came too late."""
     servers, timeout = services.servers, services.conf.engine.landing_timeout
-    if not (row.state or {}).get("given_up") and landing.find_arrived(services, row):
+    if landing.find_arrived(services, row):
         landing.hand_over(services, row)
         return
     if row.error_code == landing.ARRIVED_BEFORE:
