@@ -9,7 +9,8 @@ The order makes a kill at any instant harmless. Which keys there are is written 
 it is granted, that it may be; the row belongs to this process until nothing is granted any more, so that no engine
 begins too early; then it belongs to nobody, and an engine takes it, told or not. If this process dies in between, the
 row goes stale, and an engine takes it, finds no copies named there, ends it with that error, destroys what was copied,
-by its name, and takes SV2M's user off the access lists that the row names, as far as Barbican lets it.
+by its name, and takes SV2M's user off the access lists that the row names, as far as Barbican lets it. Where it does
+not, the next request of the server does, which has a token that may.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def start(call: Call, wanted: Mapping[str, Any]) -> Migration:
         )
     secrets = call.services.grants.find(call.caller.token, server.volume_ids)
     row = _create(call, migration_id, server, destination, secrets)
-    row = _copy_keys(call, row, secrets)
+    row = _copy_keys(call, row)
     wake(call, row.id, abort=False)
     return row
 
@@ -119,6 +120,8 @@ def _create(
 ) -> Migration:
     now = datetime.now(UTC)
     with engine.session() as session:
+        # What an earlier request was kept from taking back is ours to take back, whatever becomes of this one.
+        left = migrations.grants_of_server(session, server.id)
         return migrations.create(
             session,
             now=now,
@@ -135,23 +138,23 @@ def _create(
             state={
                 "credentials": call.caller.credentials,
                 "request_id": call.caller.request_id,
-                "acl": [_record(secret, added=False) for secret in secrets],
+                "acl": [_record(secret, added=left.get(secret.secret_ref, False)) for secret in secrets],
                 "found": server.status,
             },
         )
 
 
-def _copy_keys(call: Call, row: Migration, secrets: list[VolumeSecret]) -> Migration:
+def _copy_keys(call: Call, row: Migration) -> Migration:
     """Have KM copy the keys, which SV2M's user may read only meanwhile, and hand the migration over; or end it.
 
     What an end leaves of copies, the engine that tidies up after it destroys.
     """
-    records = [_record(secret, added=False) for secret in secrets]
+    records = [dict(record) for record in row.state["acl"]]
     try:
         try:
             for record in records:
                 if call.services.grants.granted(call.caller.token, record["secret_ref"]):
-                    # Not by us, not for us: it stays.
+                    # Not by us, not for us: it stays. What the row says that we have added goes all the same.
                     continue
                 # Before it is done: if we die in between, whoever takes over takes off what we may have put on.
                 record["added"] = True

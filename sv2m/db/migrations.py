@@ -106,6 +106,18 @@ def newest_of_server(session: Session, server_id: str) -> Migration:
     return session.scalars(query.order_by(Migration.created_at.desc(), Migration.id.desc()).limit(1)).one()
 
 
+def grants_of_server(session: Session, server_id: str) -> dict[str, bool]:
+    """Whether SV2M's user is, or may be, on the access lists of a server's keys because SV2M has put it there.
+
+    The newest migration from here that names a key counts: it has what those before it left, or took it back.
+
+    :returns: by the key's reference in Barbican; keys of which no row tells are not there.
+    """
+    query = sa.select(Migration.state).where(Migration.role == "source", Migration.server_id == server_id)
+    states = session.scalars(query.order_by(Migration.created_at, Migration.id))
+    return {entry["secret_ref"]: entry["added"] for state in states for entry in (state or {}).get("acl", ())}
+
+
 def list_page(
     session: Session,
     *,

@@ -99,6 +99,61 @@ def test_a_key_that_could_be_read_before_stays_so(api: API) -> None:
     assert (on_the_lists(api), recorded()) == ([False, True], [False, False])
 
 
+ANOTHER = {"migration": {**WANTED["migration"], "id": "88888888-8888-4888-8888-888888888888"}}
+A_THIRD = {"migration": {"server_id": SERVER, "destination": "cloud-b.sv2m"}}
+
+
+def cut_off(api: API) -> None:
+    """It is killed with both keys granted; an engine ends it, and Barbican lets none but the owner take that back."""
+    with pytest.MonkeyPatch.context() as once:
+        failing(api, once, "copy_eiks", Killed())
+        with pytest.raises(Killed):
+            api("POST", "/v1/migrations", WANTED)
+    api.cloud.killed = False
+    end(ID)
+    assert on_the_lists(api) == [True, True]
+
+
+def end(migration_id: str) -> None:
+    with engine.session() as session:
+        found = migrations.get(session, migration_id)
+        migrations.advance(session, found.id, found.phase, found.generation, "withdrawn", status="failed")
+
+
+@pytest.mark.parametrize("error", [None, errors.ServerNotMovable("another key")])
+def test_what_a_request_that_was_killed_left_on_the_lists_the_next_one_takes_off(
+    api: API, monkeypatch: pytest.MonkeyPatch, error: errors.SV2MError | None
+) -> None:
+    cut_off(api)
+    if error is not None:
+        failing(api, monkeypatch, "copy_eiks", error)
+    assert api("POST", "/v1/migrations", ANOTHER).status_int == (202 if error is None else 409)
+    assert on_the_lists(api) == [False, False]
+
+
+def test_what_was_left_on_the_lists_is_not_forgotten_when_the_next_request_is_killed_too(
+    api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(api)
+    with monkeypatch.context() as once:
+        failing(api, once, "granted", Killed())
+        with pytest.raises(Killed):
+            api("POST", "/v1/migrations", ANOTHER)
+    api.cloud.killed = False
+    end(ANOTHER["migration"]["id"])
+    assert api("POST", "/v1/migrations", A_THIRD).status_int == 202
+    assert on_the_lists(api) == [False, False]
+
+
+def test_what_the_owner_granted_after_that_was_taken_off_stays(api: API) -> None:
+    cut_off(api)
+    assert api("POST", "/v1/migrations", ANOTHER).status_int == 202
+    end(ANOTHER["migration"]["id"])
+    api.cloud.readers[REFS[1]] = ["sv2m"]
+    assert api("POST", "/v1/migrations", A_THIRD).status_int == 202
+    assert on_the_lists(api) == [False, True]
+
+
 def test_what_a_failed_service_may_have_granted_is_taken_back(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(api, monkeypatch, "grant", AWAY, ref=REFS[1], done=True)
     assert api("POST", "/v1/migrations", WANTED).status_int == 503
