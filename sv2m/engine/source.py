@@ -103,7 +103,11 @@ def hear_decision(work: Work) -> None:
             "error_message": f"{work.row.peer} refused: {refused.reason}",
             "error_remedy": errors.RefusedByPeer.remedy,
         }
-        forget_keys(work)
+        try:
+            forget_keys(work)
+        except Exception as error:
+            # Whatever it is, it must not cost us B's signed word. No key has left; tidying up destroys the copies.
+            LOG.warning("Migration %s: refused, and its keys are not all destroyed yet: %s", work.id, error)
     work.commit((RECEIVED, received), **columns)
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import oslo_messaging
 import pytest
 from oslo_db import exception as db_exc
 
@@ -88,6 +90,21 @@ def test_a_copy_of_which_no_row_tells_goes_too(source: Source, phase: str) -> No
 def test_a_refused_migration_leaves_no_copy(source: Source) -> None:
     source.peer.decision = p.Refused("no-room", "full")
     assert source.run().status == "refused"
+    assert source.at_home
+
+
+@pytest.mark.parametrize("error", [errors.KeyManagerError("away"), oslo_messaging.MessagingTimeout("no answer")])
+def test_a_refusal_is_kept_when_the_copies_cannot_be_destroyed_and_they_go_later(
+    source: Source, error: Exception
+) -> None:
+    source.peer.decision = p.Refused("no-room", "full")
+    source.recorder.once[("authenticated", "km.destroy")] = [error]
+    row = source.run()
+    assert (row.status, row.phase, row.error_code) == ("refused", "refused", "no-room")
+    assert "full" in row.error_message
+    assert source.documents == ["Offer", "TokenBA1", "TokenAB", "TokenBA2"]
+    assert not source.at_home
+    source.tidy(timedelta(minutes=1))
     assert source.at_home
 
 
