@@ -170,7 +170,12 @@ class Conductor:
                 raise errors.ReplayedMessage(f"another {kind} of migration {work.id} was taken before")
             return
         received = work.verify(document, kind)
-        actions = work.machine.receive(received, datetime.now(UTC))
+        try:
+            actions = work.machine.receive(received, datetime.now(UTC))
+        except errors.UnexpectedMessage:
+            # It is really the source that asks, and too late: it hears why we gave up.
+            self._check_not_given_up(work, kind)
+            raise
         documents = [(messages.RECEIVED, received)]
         if _messages(actions):
             # A Release that came after we had given up: the one answer, in the same transaction.
@@ -199,9 +204,14 @@ class Conductor:
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
         if kind == "Envelope" and phase in LANDED:
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
-        if phase in ("undoing", "undone") and kind != "Release":
-            raise errors.RefusedByPeer(_said(work.row), code=work.row.error_code or "gave-up")
+        self._check_not_given_up(work, kind)
         return None
+
+    @staticmethod
+    def _check_not_given_up(work: Work, kind: str) -> None:
+        """:raises RefusedByPeer: we have given up, for the reason that it says; only a Release is still answered."""
+        if work.row.phase in ("undoing", "undone") and kind != "Release":
+            raise errors.RefusedByPeer(_said(work.row), code=work.row.error_code or "gave-up")
 
 
 def _said(row: Migration) -> str:

@@ -161,6 +161,18 @@ def test_a_word_that_never_comes(b: CloudB, dropped: str) -> None:
     assert b.untouched
 
 
+@pytest.mark.parametrize("late", WORDS[1:4])
+def test_a_word_that_comes_when_b_has_given_up_is_told_why(b: CloudB, late: str) -> None:
+    """B's engine was away when A said it, and looks at the clock before it hears the word again."""
+    b.source.run(WORDS[WORDS.index(late) - 1])
+    document = b.source.make(late)
+    b.look(later=timedelta(hours=2))
+    refused = b.refusal(document)
+    assert isinstance(refused, errors.RefusedByPeer)
+    assert refused.code == "source-silent"
+    assert b.untouched
+
+
 def test_a_closure_that_never_comes_leaves_no_key(b: CloudB) -> None:
     b.source.run("Release")
     b.carry_on()
