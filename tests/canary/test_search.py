@@ -104,13 +104,14 @@ def test_files_and_processes_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "deep" / "file").write_bytes(b"x" + KEY)
     assert next(leak.where for leak in SEARCH.within(files(tmp_path)) if leak.form == "raw").endswith("deep/file")
     assert not SEARCH.within(files(tmp_path, leave_out=["/deep/"]))
-    program = [sys.executable, "-c", "input()"]
+    program = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     for arguments, environment in (([*program, KEY.hex()], {}), (program, {"KEY": base64.b64encode(KEY).decode()})):
-        process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env={**os.environ, **environment})
-        try:
+        shown = {**os.environ, **environment}
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shown) as process:
+            assert process.stdin and process.stdout
+            # Popen returns a moment before the kernel shows the new arguments and environment.
+            process.stdout.readline()
             assert any(f"/{process.pid}/" in leak.where for leak in SEARCH.within(processes()))
-        finally:
-            process.communicate(b"\n")
 
 
 def test_of_processes_that_are_nobodys_child_those_are_looked_at_that_name_the_directory(tmp_path: Path) -> None:
