@@ -22,7 +22,7 @@ from itertools import pairwise
 from sv2m import protocol
 from sv2m.api import evidence_text
 from sv2m.db.models import AuditEvent, Message, Migration, Peer, Timestamp
-from sv2m.evidence.folder import MANIFEST, README, SUMMARY, message_file
+from sv2m.evidence.folder import LISTS, MANIFEST, README, SUMMARY, message_file
 from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 
 #: The messages that introduce a cloud, and which one.
@@ -77,7 +77,7 @@ def files(kept: Kept) -> dict[str, bytes]:
     for kind, document in documents.items():
         if kind == "crl":
             if document:
-                found["certificates/crl.pem"] = _pem(_der_sequences(document), "X509 CRL")
+                found[LISTS] = _pem(_der_sequences(document), "X509 CRL")
         elif kind == "manifest":
             found[MANIFEST] = document
         elif kind not in {*protocol.KINDS, "ca"}:

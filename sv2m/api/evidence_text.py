@@ -10,12 +10,12 @@ from datetime import datetime
 from importlib import resources
 
 from sv2m import protocol
-from sv2m.evidence.folder import MANIFEST, README, SUMMARY, message_file, signer
+from sv2m.evidence.folder import LISTS, MANIFEST, README, SUMMARY, message_file, signer
 from sv2m.evidence.stamps import ROOTS, listing_file
 from sv2m.protocol.session import OPENING
 
 _DS = "http://www.w3.org/2000/09/xmldsig#"
-_CRL = " -crl_check -CRLfile certificates/crl.pem"
+_CRL = f" -crl_check -CRLfile {LISTS}"
 _NONE = "(There is none in this folder: {}.)"
 
 
@@ -49,7 +49,7 @@ def _chains(files: Mapping[str, bytes], at: datetime) -> str:
         if name in files:
             # A chain of a leaf alone: the root has issued it.
             more = f"-untrusted {issuers}" if issuers in files else ""
-            crl = _CRL if "certificates/crl.pem" in files else ""
+            crl = _CRL if LISTS in files else ""
             found.append(
                 f"openssl verify -attime {int(at.timestamp())} -CAfile certificates/ca.pem \\\n    {more}{crl} {name}\n"
                 f"openssl x509 -in {name} -noout -subject -dates -ext subjectAltName,keyUsage"

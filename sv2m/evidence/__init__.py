@@ -8,6 +8,7 @@ path, revocation is this the evidence certificate of that cloud, and was it revo
 timestamps       RFC 3161: what to ask an authority, and what its answer proves
 chain            the audit log's chain of digests
 folder           the files of a saved evidence folder
+trust            for which clouds of a folder the roots vouch, and until when
 verifier         everything in a folder, checked against root certificates alone
 judge            what signed messages prove, and about whom: facts and contradictions
 ================ ============================================================================================

@@ -22,6 +22,8 @@ from sv2m.evidence.zipped import Reader
 MAX_FILE, MAX_ALL = 16 << 20, 64 << 20
 MAX_FILES = 1000
 MANIFEST, SUMMARY, README = "manifest.xml", "summary.json", "README.txt"
+#: The revocation lists of the time, in PEM.
+LISTS = "certificates/crl.pem"
 #: Numbers of the messages in protocol.md; the sixth is the segments.
 NUMBERS = {kind: number if number < 6 else number + 1 for number, kind in enumerate(protocol.KINDS, start=1)}
 #: Which cloud signs which message.
