@@ -316,19 +316,23 @@ class Source:
             volumes=around("volumes", self.cinder),
             ports=around("ports", self.neutron),
         )
+        self.request(self.id, {"credentials": {"user_id": "u"}, "found": "ACTIVE"})
+        self.hand_over(self.km)
+        self.start()
+
+    def request(self, id: str, state: dict[str, Any] | None = None) -> None:
+        """The row that the API writes when somebody asks for a migration of the server."""
         with database.session() as session:
             migrations.create(
                 session,
-                id=self.id,
+                id=id,
                 role="source",
                 peer=DESTINATION.name,
                 server_id=self.server_id,
                 project_id="project",
                 phase="requested",
-                state={"credentials": {"user_id": "u"}, "found": "ACTIVE"},
+                state=state or {},
             )
-        self.hand_over(self.km)
-        self.start()
 
     def hand_over(self, km: Any, ref: str = "eik") -> None:
         """What the API does before an engine gets the migration: the key of the server's volume is copied."""

@@ -12,12 +12,11 @@ import pytest
 
 from sv2m import errors
 from sv2m import protocol as p
-from sv2m.db import audit, migrations
+from sv2m.db import audit
 from sv2m.db import engine as database
 from sv2m.engine.notifying import AuditPublisher
 from tests.unit.engine.leaving import Source
 from tests.unit.engine.recorder import Killed
-from tests.unit.engine.surroundings import DESTINATION
 
 BROKEN = errors.HypervisorError("QEMU's monitor: broken on purpose")
 SECONDS, MINUTE = timedelta(seconds=20), timedelta(minutes=1)
@@ -119,16 +118,9 @@ def test_nova_notices_it_some_time_later(source: Source) -> None:
     told(source, status="failed", before=BROKEN.code)
 
 
-def test_a_server_that_was_never_locked(source: Source) -> None:
-    source.recorder.failing["edm.start_source"] = BROKEN
-    source.run()
-    source.nova.die(source.row.finished_at + SECONDS)
-    source.tidy(MINUTE)
-    told(source, status="failed", before=BROKEN.code)
-
-
-def test_a_server_that_ended_before_it_was_described(source: Source) -> None:
-    source.recorder.failing["edm.describe"] = BROKEN
+@pytest.mark.parametrize("step", ["edm.start_source", "edm.describe"], ids=["never locked", "never described"])
+def test_a_server_that_ended_early(source: Source, step: str) -> None:
+    source.recorder.failing[step] = BROKEN
     source.run()
     source.nova.die(source.row.finished_at + SECONDS)
     source.tidy(MINUTE)
@@ -204,16 +196,7 @@ def test_a_server_that_somebody_has_locked_is_not_told_of(source: Source) -> Non
 
 def test_the_last_migration_of_a_server_tells_of_it(source: Source) -> None:
     given_up(source)
-    with database.session() as session:
-        migrations.create(
-            session,
-            id=str(uuid.uuid4()),
-            role="source",
-            peer=DESTINATION.name,
-            server_id=source.server_id,
-            project_id="project",
-            phase="requested",
-        )
+    source.request(str(uuid.uuid4()))
     source.nova.die()
     source.tidy(MINUTE)
     not_told(source)

@@ -102,16 +102,7 @@ def test_a_server_that_somebody_else_has_locked_is_not_touched(source: Source, r
 
 def test_a_server_that_is_moved_again_is_not_touched(source: Source) -> None:
     pause_that_nova_has_not_begun(source)
-    with database.session() as session:
-        migrations.create(
-            session,
-            id=str(uuid.uuid4()),
-            role="source",
-            peer=DESTINATION.name,
-            server_id=source.server_id,
-            project_id="project",
-            phase="requested",
-        )
+    source.request(str(uuid.uuid4()))
     source.nova.pause(source.server_id)
     source.tidy(MINUTE)
     assert source.nova.status == "PAUSED"
