@@ -19,11 +19,24 @@ signature of :class:`SV2MError`.
 
 from __future__ import annotations
 
+#: Characters of a message; ours are far shorter.
+_LONGEST = 4000
+
+
+def _line(text: str) -> str:
+    """One line for a log and a terminal.
+
+    Parts of a message may be the words of a peer, or of QEMU about a peer's guest: they must neither begin a line that
+    looks like ours nor tell a terminal what to do.
+    """
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shown if shown.isprintable() else "".join(one if one.isprintable() else " " for one in shown)
+
 
 class SV2MError(Exception):
     """Root of the tree.
 
-    :param message: what happened, in one sentence, without any secret.
+    :param message: what happened, in one sentence, without any secret. Whatever is not printable becomes a blank.
     :param code: stable kebab-case identifier; the class has a default.
     :param remedy: what to do next; the class has a default.
     """
@@ -35,7 +48,7 @@ class SV2MError(Exception):
     http_status = 500
 
     def __init__(self, message: str = "", *, code: str | None = None, remedy: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(_line(message))
         if code is not None:
             self.code = code
         if remedy is not None:

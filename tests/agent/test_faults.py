@@ -186,6 +186,11 @@ def sends(monkeypatch: pytest.MonkeyPatch, honest: int, other: bytes) -> None:
     monkeypatch.setattr(LibvirtSource, "memory", lambda source: Foreign(whole(source), honest, other))
 
 
+def named(machine: bytes) -> bytes:
+    """QEMU_VM_FILE_MAGIC and the version that it takes, and the guest of a machine of that name."""
+    return b"QEVM\0\0\0\3\7" + len(machine).to_bytes(4, "big") + machine + b"\xee" * (12 << 20)
+
+
 @pytest.mark.parametrize(
     ("honest", "other"),
     [
@@ -193,6 +198,9 @@ def sends(monkeypatch: pytest.MonkeyPatch, honest: int, other: bytes) -> None:
         # QEMU_VM_FILE_MAGIC and the version that it takes, then sections of no type.
         pytest.param(0, b"QEVM\0\0\0\3" + b"\xee" * (12 << 20), id="begins-as-qemus"),
         pytest.param(8 << 20, os.urandom(12 << 20), id="goes-on-as-noise"),
+        # A QEMU_VM_CONFIGURATION: QEMU's message quotes the machine's name, and libvirt hands the message on.
+        pytest.param(0, named(b"\x81\xfe\xff"), id="quoted-and-no-text"),
+        pytest.param(0, named(b"\x1b]0;mine\x07\r\nERROR all is well"), id="quoted-and-means-the-terminal"),
     ],
 )
 def test_a_memory_stream_that_is_not_qemus_undoes_b(
@@ -205,7 +213,10 @@ def test_a_memory_stream_that_is_not_qemus_undoes_b(
     to_ready(move, placeholder)
     world.server.domain.suspend()
     world.a.call("stop_and_finish", migration_id=move.id)
-    assert "restore" in move.error(world.b)["message"]
+    message = move.error(world.b)["message"]
+    assert "the restore ended early" in message and "as complete" not in message
+    # Nothing of what A wrote gives orders to the terminal of whoever reads B's log.
+    assert message.isprintable()
     assert move.error(world.a)["code"] == "given-up-by-peer"
     clean(world, move, placeholder)
     with pytest.raises(errors.HypervisorError, match="undone"):

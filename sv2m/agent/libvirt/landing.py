@@ -233,6 +233,9 @@ class LibvirtLanding:
             handle.restoreFlags(str(self._fifo.path), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
         except libvirt.libvirtError as error:
             self._error = error.get_error_message()
+        except (SystemError, UnicodeDecodeError):
+            # QEMU quotes the stream when it refuses it, and libvirt-python cannot read a message that is not UTF-8.
+            self._error = "QEMU refuses the guest, in words that are no text"
         except HypervisorError as error:
             self._error = error.message
         finally:
