@@ -68,7 +68,13 @@ class LibvirtHost:
                 stderr=out,
                 start_new_session=True,
             )
-        until("libvirtd", (self.directory / "run/libvirt/libvirt-sock").exists)
+        until("libvirtd", self._answers)
+
+    def kill(self) -> None:
+        """libvirtd ends at once; its QEMUs go on."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         connection = self.connect()
@@ -78,6 +84,13 @@ class LibvirtHost:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except libvirt.libvirtError:
+            return False
+        return True
 
     def connect(self) -> Any:
         return libvirt.open(self.uri)
@@ -108,6 +121,10 @@ class Server:
     @property
     def domain(self) -> Any:
         return self.connection.lookupByUUIDString(self.id)
+
+    def connect_again(self) -> None:
+        """After libvirtd was killed."""
+        self.connection = self.host.connect()
 
     def make(self, content: Path | None, size: int, local_content: Path | None = None) -> None:
         """Make the disks, the secret and the domain; ``content`` fills the volume, else it is blank."""

@@ -95,10 +95,14 @@ class MemoryPipe:
                 raise HypervisorError(f"QEMU did not complete the memory stream: {status}")
             time.sleep(0.01)
         self._migrates = False
-        self.undo()
+        self.undo(self._domain)
 
-    def undo(self) -> None:
-        """Cancel what is under way, and give QEMU back its bandwidth."""
+    def undo(self, domain: Any) -> None:
+        """Cancel what is under way, and give QEMU back its bandwidth. May be repeated.
+
+        :param domain: the same domain as now found: what :meth:`start` was given is dead when libvirtd has died since.
+        """
+        self._domain = domain
         if self._migrates and self._status() in (
             "setup",
             "active",

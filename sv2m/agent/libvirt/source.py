@@ -135,9 +135,13 @@ class LibvirtSource:
             domain = self._domain
         except NotFound:
             return
-        if domain.isActive():
+        try:
+            active = domain.isActive()
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"libvirt: {error.get_error_message()}") from error
+        if active:
             if self._memory is not None:
-                self._memory.undo()
+                self._memory.undo(domain)
             restore_bandwidth(domain, self._workdir)
             remove_leftovers(domain, self._tag)
         if self._server is not None:
