@@ -81,8 +81,10 @@ class Pool:
         return KeyPair(public_key, bytearray(private_key))
 
     def _fill(self) -> None:
-        while not self._stop.is_set():
+        while True:
             self._taken.clear()
+            if self._stop.is_set():  # looked at after the clearing, which else could take stop()'s word away
+                return
             try:
                 while not self._stop.is_set() and self._ready.qsize() < self._size:
                     self._ready.put(self._new())

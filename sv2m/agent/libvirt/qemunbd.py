@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -27,6 +28,8 @@ LOG = log.getLogger(__name__)
 _ZERO_STEP = 64 << 20
 #: Bytes of one write request; qemu-nbd takes 32 MiB at most.
 _WRITE_STEP = 8 << 20
+#: Seconds for a killed qemu-nbd to end its last write.
+_LAST_WRITE = 10.0
 
 
 def passphrase(eik: bytearray) -> bytearray:
@@ -219,6 +222,8 @@ def kill_leftovers(workdir: Path) -> None:
                 if (entry / "cmdline").read_bytes().split(b"\0") == arguments:
                     LOG.info("ending qemu-nbd %s of a migration that died with the agent", entry.name)
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    # It may be amid a write, and holds the disk until that is done.
+                    select.select([descriptor], [], [], _LAST_WRITE)
             finally:
                 os.close(descriptor)
         except (FileNotFoundError, ProcessLookupError):
