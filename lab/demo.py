@@ -76,7 +76,7 @@ def _migrate(progress: Progress, manager_a: Guests, manager_b: Guests) -> list[R
     until(lambda: _closed(manager_b, migration), "A's signed word that nothing is left there reaches B")
     until(lambda: _closed(manager_a, migration), "A hears that B has it")
     progress.say(f"cloud B: it is server {landed} there")
-    first = until(lambda: manager_b.first_counted(landed), "the server counts at B")
+    first = manager_b.begins_to_count(landed)
     manager_b.wait_for_count(landed, first.count + 10)
     return _check(progress, manager_a, manager_b, server, landed, migration, before[-1], first, shown, total, eik)
 

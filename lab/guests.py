@@ -146,6 +146,10 @@ class Guests:
         line = _LINE.search(self.session.console(server))
         return Count(line["boot"], int(line["count"]), int(line["disk"] or 0)) if line else None
 
+    def begins_to_count(self, server: str) -> Count:
+        """Wait for the first whole line of the guest's console."""
+        return until(lambda: self.first_counted(server), f"server {server} counts")
+
     def wait_for_count(self, server: str, more_than: int) -> Count:
         """Wait until the guest has counted beyond a number."""
 

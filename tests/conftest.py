@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from lab.session import LabSession
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 #: Directories whose tests share what there is one of: clouds, and hosts. They stay in one process.
 _TOGETHER = {"tests/cloud/": "clouds", "tests/faults/": "clouds", "tests/agent/": "hosts"}
+# How fast a test runs says nothing about the code: the other process, or the machine, may be busy.
+settings.register_profile(
+    "sv2m", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("sv2m")
 DIRECTORY = os.environ.get("SV2M_TEST_LAB_DIR", "/var/tmp/sv2m-test")
 
 

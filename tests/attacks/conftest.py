@@ -18,7 +18,7 @@ __all__ = ["database", "known_keys", "no_pauses", "template"]
 
 @pytest.fixture
 def b(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudB]:
-    monkeypatch.setattr(conductor, "PATIENCE", 1.0)
+    monkeypatch.setattr(conductor, "PATIENCE", 5.0)
     cloud = CloudB(tmp_path)
     yield cloud
     cloud.stop()

@@ -95,7 +95,7 @@ class HostB:
         self.placeholder = Placeholder()
         self.journal = Journal(directory / "agent")
         self.journal.start()
-        self.receiver = Receiver(("127.0.0.1", 0), ReceiverOptions(hello_timeout=0.5, stall_timeout=2))
+        self.receiver = Receiver(("127.0.0.1", 0), ReceiverOptions(hello_timeout=5, stall_timeout=2))
         self.receiver.start()
         options: SourceOptions = None  # type: ignore[assignment]  # nothing leaves from here
         self.jobs = Jobs(

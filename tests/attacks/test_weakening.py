@@ -134,6 +134,6 @@ def test_no_agreement_leads_to_a_connection_without_tls(url: str) -> None:
 def test_a_gateway_without_a_tls_certificate_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "sv2m.conf").write_text(f"[DEFAULT]\ncloud_name = {B}\n[gateway]\nlisten_address = 127.0.0.1\n")
     command = [sys.executable, "-m", "sv2m.cmd.gateway", "--config-file", str(tmp_path / "sv2m.conf")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
     assert "gateway.certificate_file" in done.stdout + done.stderr

@@ -42,8 +42,8 @@ def test_a_server_with_an_encrypted_volume_goes_over_and_counts_on(world: World)
     assert world.runnable((world.a, server), (world.b, landed)) == [(world.b.name, landed)]
     console = world.b.manager.session.console(landed)
     assert "earlier" not in console, "the guest booted at B"
-    first = world.b.manager.first_counted(landed)
-    assert first is not None and last is None, "Nova at A removed the console with the server"
+    first = world.b.manager.begins_to_count(landed)
+    assert last is None, "Nova at A removed the console with the server"
     now = world.b.manager.wait_for_count(landed, first.count + 5)
     assert now.boot == first.boot and now.disk == now.count
 
@@ -102,8 +102,8 @@ def test_an_unencrypted_server_goes_over_to_a_cloud_that_enrolled_by_file(world:
     server = world.a.manager.boot("plain-local", volume_type=None)
     before = world.a.manager.wait_for_count(server, 10)
     migration, landed = world.migrate(world.a, server)
-    first = world.b.manager.first_counted(landed)
-    assert first is not None and first.boot == before.boot and first.count > before.count
+    first = world.b.manager.begins_to_count(landed)
+    assert first.boot == before.boot and first.count > before.count
     assert world.runnable((world.a, server), (world.b, landed)) == [(world.b.name, landed)]
     evidence.save(world.a.session, migration["id"], tmp_path / "a")
     used = b"".join(one.read_bytes() for one in (tmp_path / "a").rglob("*.pem"))
@@ -116,8 +116,8 @@ def test_an_unencrypted_volume_goes_over(world: World) -> None:
     server = world.a.manager.boot("plain-volume", volume_type="plain")
     before = world.a.manager.wait_for_count(server, 10)
     _, landed = world.migrate(world.a, server)
-    first = world.b.manager.first_counted(landed)
-    assert first is not None and first.boot == before.boot and first.count > before.count
+    first = world.b.manager.begins_to_count(landed)
+    assert first.boot == before.boot and first.count > before.count
 
 
 def test_a_paused_server_goes_over_exactly_where_it_stopped(world: World) -> None:

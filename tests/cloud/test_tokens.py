@@ -17,7 +17,7 @@ from tests.faults.hold import Hold, arm
 from tests.faults.matrix import ENTERED
 
 #: Seconds that a short token is good for: for a request, and little more.
-_SHORT = 30
+_SHORT = 60
 
 
 def _ask(world: World, method: str, token: str) -> None:

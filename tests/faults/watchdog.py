@@ -17,6 +17,8 @@ from tests.cloud.world import Side, World
 
 #: Seconds without a report after which nova-compute is taken to hang; it reports each ten seconds.
 SILENCE = 60.0
+#: Seconds that one which is started again has for that.
+BEGINNING = 180.0
 
 
 def watch(world: World, say: Callable[[str], None]) -> list[str]:
@@ -32,17 +34,17 @@ def watch(world: World, say: Callable[[str], None]) -> list[str]:
     hung = []
     for side in (world.a, world.b):
         try:
-            _reports(side, now)
+            _reports(side, now, SILENCE)
         except TimedOutError:
             say(f"nova-compute of {side.name} hangs: it is started again")
             side.kill("nova-compute")
             side.start("nova-compute")
-            _reports(side, now)
+            _reports(side, now, BEGINNING)
             hung.append(side.name)
     return hung
 
 
-def _reports(side: Side, since: datetime) -> None:
+def _reports(side: Side, since: datetime, patience: float) -> None:
     def look() -> bool | None:
         # Keystone or nova-api may only just have been started.
         with contextlib.suppress(ApiError, OSError):
@@ -51,4 +53,4 @@ def _reports(side: Side, since: datetime) -> None:
                 return True
         return None
 
-    until(look, f"nova-compute of {side.name} reports", SILENCE, 0.5)
+    until(look, f"nova-compute of {side.name} reports", patience, 0.5)

@@ -19,9 +19,7 @@ from tests.protocol.clouds import MIGRATION, Pair, manifest
 from tests.protocol.strategies import MESSAGES, SHA384
 
 A = certificates.identity("cloud-a.sv2m")
-relaxed = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+relaxed = settings(max_examples=60)
 
 
 @pytest.mark.parametrize("kind", list(p.KINDS))
@@ -39,7 +37,7 @@ def test_a_message_comes_back(kind: str) -> None:
     check()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.one_of(list(MESSAGES.values())))
 def test_a_signed_message_comes_back(message: p.Message) -> None:
     document = p.sign(p.encode(message), A.key, A.chain)
@@ -97,7 +95,7 @@ def test_anything_behind_a_good_beginning(kind: str, rest: str) -> None:
     hostile((head + rest + f"</sv2m:{kind}>").encode())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(kind=KIND, place=st.floats(0, 1, exclude_max=True), cut=st.integers(0, 30), put=st.binary(max_size=30))
 def test_a_good_document_with_a_piece_replaced(
     documents: dict[str, bytes], kind: str, place: float, cut: int, put: bytes
@@ -115,7 +113,7 @@ B = certificates.identity("cloud-b.sv2m")
 SENT_BY_A = (p.Offer, p.TokenAB, p.Envelope, p.Transfer, p.Release, p.Closure)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), kind=KIND)
 def test_a_good_document_with_its_elements_moved(
     documents: dict[str, bytes], data: st.DataObject, kind: str
@@ -141,7 +139,7 @@ def test_a_good_document_with_its_elements_moved(
     hostile(etree.tostring(root, method="c14n", exclusive=True))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=st.floats(0, 1, exclude_max=True), cut=st.integers(0, 30), put=st.binary(max_size=30))
 def test_a_good_manifest_with_a_piece_replaced(place: float, cut: int, put: bytes) -> None:
     written = manifest().to_xml()
@@ -153,7 +151,7 @@ def test_a_good_manifest_with_a_piece_replaced(place: float, cut: int, put: byte
             p.Manifest.from_xml(changed).compare(manifest())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.builds(
         p.Binding,

@@ -29,7 +29,7 @@ def test_every_file_that_is_no_module_is_packaged() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     left = []
     for path in (ROOT / "sv2m").rglob("*"):
-        if path.is_dir() or path.suffix in (".py", ".pyc"):
+        if path.is_dir() or path.suffix == ".py" or path.parent.name == "__pycache__":
             continue
         packaged = any(
             fnmatch.fnmatch(str(path.relative_to(ROOT / Path(*package.split(".")))), pattern)

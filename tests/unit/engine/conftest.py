@@ -32,7 +32,7 @@ def source(database: Any) -> Iterator[Source]:
 @pytest.fixture
 def destination(database: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Destination]:
     # A step that is tried until it succeeds keeps nobody waiting here.
-    monkeypatch.setattr(conductor, "PATIENCE", 1.0)
+    monkeypatch.setattr(conductor, "PATIENCE", 5.0)
     made = Destination()
     yield made
     made.stop()

@@ -26,8 +26,6 @@ from tests.unit.evidence.clocks import AtAnotherTime
 from tests.unit.evidence.court import STAMPED, Court, Judgement, kept, unpacked
 from tests.unit.evidence.test_judge import replaced
 
-TOMORROW = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
-
 
 @pytest.fixture
 def conf(court: Court, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cfg.ConfigOpts]:
@@ -98,7 +96,8 @@ def test_everything_is_stamped_again_with_what_was_stamped_before(
     court: Court, conf: cfg.ConfigOpts, migration: str
 ) -> None:
     assert commands.retimestamp(conf, None) == 0
-    assert commands.retimestamp(conf, TOMORROW) == 0
+    later = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
+    assert commands.retimestamp(conf, later) == 0
     folder = unpacked(evidence.archive(kept(migration, "cloud-b.sv2m")), "b")
     listing = folder.files["timestamps/archive-2.sha512"].decode()
     for name in ("messages/09-Release.xml", "timestamps/09-Release.tsr", "timestamps/archive-1.tsr", "audit/"):

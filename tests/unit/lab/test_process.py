@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from lab.guests import until
 from lab.process import Process, Record, spawn, stop
 
 
@@ -48,12 +49,13 @@ def test_what_spawn_records_is_the_process_it_started(tmp_path):
     try:
         assert record.running() == process
         assert os.getsid(process.pid) == process.pid
-        assert process.memory() > 0
+        until(lambda: output.read_text() == "hello\n", "it has said it")
+        # The kernel counts the first pages of a program late.
+        until(lambda: process.memory() > 0, "it has memory")
     finally:
         stop([process], patience=5)
     assert record.running() is None
     assert record.read() == process
-    assert output.read_text() == "hello\n"
 
 
 def test_a_record_that_was_cut_short_counts_as_none(tmp_path):

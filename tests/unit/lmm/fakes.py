@@ -36,7 +36,7 @@ class MemoryPlacement:
         return used
 
     def consumers(self, provider: str) -> dict[str, dict[str, int]]:
-        return {name: dict(held[provider]) for name, held in self.taken.items() if provider in held}
+        return {name: dict(held[provider]) for name, held in list(self.taken.items()) if provider in held}
 
     def candidates(self, resources: Mapping[str, int], required: list[str]) -> list[Candidate]:
         assert required == ["!COMPUTE_STATUS_DISABLED"]

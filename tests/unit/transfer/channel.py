@@ -136,7 +136,7 @@ class Channel:
         streams: tuple[int, ...] = (1, 2),
         total: int = 64 << 20,
         connections: int = 8,
-        hello_timeout: float = 0.5,
+        hello_timeout: float = 5,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.vmk, self.sid = os.urandom(32), os.urandom(48)

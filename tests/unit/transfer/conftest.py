@@ -15,3 +15,11 @@ def channel() -> Iterator[Channel]:
     made = Channel()
     yield made
     made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Channel]:
+    """One that soon closes a connection that shows no ticket."""
+    made = Channel(hello_timeout=0.5)
+    yield made
+    made.close()

@@ -79,12 +79,12 @@ def test_junk_is_not_answered(channel: Channel, junk: bytes) -> None:
     assert stranger.closed()
 
 
-def test_a_silent_connection_is_closed(channel: Channel) -> None:
-    assert Stranger(channel).closed()
+def test_a_silent_connection_is_closed(hasty: Channel) -> None:
+    assert Stranger(hasty).closed()
 
 
-def test_a_hello_that_trickles_is_closed(channel: Channel) -> None:
-    stranger = Stranger(channel)
+def test_a_hello_that_trickles_is_closed(hasty: Channel) -> None:
+    stranger = Stranger(hasty)
     stranger.sock.sendall(b"SV2M")
     assert stranger.closed()
 
