@@ -89,15 +89,16 @@ def test_a_hello_that_trickles_is_closed(hasty: Channel) -> None:
     assert stranger.closed()
 
 
-def test_connections_are_counted() -> None:
-    channel = Channel(connections=2)
+@pytest.mark.parametrize("strangers", [0, 1], ids=["each has a ticket", "a stranger is among them"])
+def test_where_there_is_no_room_a_stranger_goes_and_a_migration_stays(strangers: int) -> None:
+    channel = Channel(connections=1 + strangers, hello_timeout=60)
     try:
-        holding = [Stranger(channel).hello(channel.id, 1, channel.ticket(1))]
-        wire.read_welcome(holding[0].sock)
-        holding.append(Stranger(channel))
-        until("one is closed at once", lambda: Stranger(channel).closed())
-        holding[0].segment(channel, 1, 0, b"the first still works")
-        assert wire.read_mark(holding[0].sock) == wire.Mark(1, 0)
+        admitted = _admitted(channel)
+        older = [Stranger(channel) for _ in range(strangers)]
+        newer = Stranger(channel)
+        assert (older[0] if older else newer).closed()
+        admitted.segment(channel, 1, 0, b"it still works")
+        assert wire.read_mark(admitted.sock) == wire.Mark(1, 0)
     finally:
         channel.close()
 
