@@ -54,6 +54,8 @@ class Volume:
     metadata: Mapping[str, str]
     group_id: str = ""
     """The group that it is in, if any."""
+    placed: bool = True
+    """Whether it has a storage host. Cinder takes it from a volume that no host could make."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ class Cinder:
     def delete(self, volume_id: str, deadline: float = 120.0) -> None:
         """Delete a volume and its key, and wait until it is gone; that it is gone already is fine.
 
+        Of a volume that has no storage host (:attr:`Volume.placed`) Cinder leaves the key.
+
         :param deadline: seconds from now.
         :raises sv2m.errors.HostError: it cannot be deleted, or is still there at the deadline.
         """
@@ -245,4 +249,5 @@ def _volume(body: Mapping[str, Any]) -> Volume:
         servers=tuple(str(one["server_id"]) for one in body.get("attachments") or ()),
         metadata=dict(body.get("metadata") or {}),
         group_id=body.get("group_id") or "",
+        placed=bool(body.get("os-vol-host-attr:host", True)),
     )

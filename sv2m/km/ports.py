@@ -110,6 +110,11 @@ class Volume(Protocol):
         """Whether a server may boot from it."""
         ...
 
+    @property
+    def placed(self) -> bool:
+        """Whether it has a storage host, or ever may hold data: Cinder deletes one that has none without its key."""
+        ...
+
 
 class VolumeType(Protocol):
     """A volume type."""

@@ -122,8 +122,19 @@ class VolumeImporter:
             found.
         """
         for volume in self._made(migration_id, project_id):
+            if volume.encrypted and not volume.placed:
+                self._remove_key(volume)
             self._volumes.delete(volume.id, self._timeout)
         self._remove_transit(migration_id, project_id)
+
+    def _remove_key(self, volume: ports.Volume) -> None:
+        """Delete the key of a volume that no storage host could make, which Cinder would leave.
+
+        Before the volume, by which it is found again after a crash. That is safe: the volume never held a byte.
+        """
+        encryption = self._volumes.encryption(volume.id)
+        if encryption is not None:
+            self._keys.delete(self._keys.reference(encryption.key_id), project_id=volume.project_id)
 
     def _made(self, migration_id: str, project_id: str | None) -> list[ports.Volume]:
         # Who knows the migration's id can put the mark on a volume of another project.

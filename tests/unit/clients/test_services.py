@@ -86,6 +86,16 @@ def test_only_volumes_that_bear_the_mark_are_found(cloud: Cloud, keystone: Keyst
     assert listed.last_request.qs["all_tenants"] == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("seen", "placed"),
+    [({"os-vol-host-attr:host": "b@nfs#nfs"}, True), ({"os-vol-host-attr:host": None}, False), ({}, True)],
+    ids=["it has a host", "it has none", "its host is not shown"],
+)
+def test_whether_a_volume_has_a_host(cloud: Cloud, keystone: Keystone, seen: dict[str, str | None], placed: bool) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", json={"volume": {**VOLUME, **seen}})
+    assert Cinder(keystone).volume("v1").placed is placed
+
+
 def test_a_volume_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, keystone: Keystone) -> None:
     mine = {**VOLUME, "metadata": {"sv2m_migration": MIGRATION}, "os-vol-tenant-attr:tenant_id": PROJECT}
     listed = cloud.http.get("http://cinder.test/v3/volumes/detail", json={"volumes": [mine]})

@@ -99,6 +99,7 @@ class Volume:
     bootable: bool = False
     encrypted: bool = False
     project_id: str = ""
+    placed: bool = True
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,10 @@ class MemoryStorage:
         return volume
 
     def wait_for(self, volume_id: str, status: str, deadline: float) -> Volume:
-        if self.fails == "wait":
+        if self.fails == "place":
+            # It tried each host that it has.
+            self.volumes[volume_id] = replace(self.volumes[volume_id], placed=False)
+        if self.fails in ("wait", "place"):
             raise errors.HostError("Cinder: volume is error")
         return self.volumes[volume_id]
 
@@ -179,9 +183,9 @@ class MemoryStorage:
         return [one.id for one in self.find(f"arrived-{migration_id}")]
 
     def delete(self, volume_id: str, timeout: float) -> None:
-        self.volumes.pop(volume_id, None)
+        volume = self.volumes.pop(volume_id, None)
         how = self.encryptions.pop(volume_id, None)
-        if how is not None:
+        if how is not None and volume is not None and volume.placed:
             self.keys.delete(URL + how.key_id)
 
 

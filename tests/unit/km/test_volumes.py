@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from sv2m import errors
@@ -62,7 +64,7 @@ def test_buffers_that_held_keys_are_wiped(world: World) -> None:
     assert not any(any(buffer) for buffer in world.keys.handed_out)
 
 
-@pytest.mark.parametrize("step", ["image", "create", "wait"])
+@pytest.mark.parametrize("step", ["image", "create", "wait", "place"])
 def test_what_failed_half_way_is_removed(world: World, step: str) -> None:
     world.storage.fails = step
     with pytest.raises(errors.HostError):
@@ -81,6 +83,21 @@ def test_what_failed_half_way_can_be_taken_up(world: World, step: str) -> None:
     world.storage.fails = ""
     assert world.key_of(world.make()) == EIK
     assert len(world.storage.volumes) == 1
+
+
+def test_a_crash_amid_the_removal_of_what_no_host_could_make_loses_no_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cinder deletes such a volume without its key."""
+    world.storage.fails = "place"
+    with pytest.raises(errors.HostError):
+        world.make()
+    with monkeypatch.context() as crash:
+        crash.setattr(world.keys, "delete", Mock(side_effect=errors.ServiceUnavailable("Barbican is away")))
+        with pytest.raises(errors.ServiceUnavailable):
+            world.importer.remove(MIGRATION, PROJECT)
+    world.importer.remove(MIGRATION, PROJECT)
+    assert list(world.keys.secrets) == [world.eik_ref]
 
 
 def test_the_type_must_encrypt_as_a_did(world: World) -> None:
