@@ -91,7 +91,9 @@ def test_only_volumes_that_bear_the_mark_are_found(cloud: Cloud, keystone: Keyst
     [({"os-vol-host-attr:host": "b@nfs#nfs"}, True), ({"os-vol-host-attr:host": None}, False), ({}, True)],
     ids=["it has a host", "it has none", "its host is not shown"],
 )
-def test_whether_a_volume_has_a_host(cloud: Cloud, keystone: Keystone, seen: dict[str, str | None], placed: bool) -> None:
+def test_whether_a_volume_has_a_host(
+    cloud: Cloud, keystone: Keystone, seen: dict[str, str | None], placed: bool
+) -> None:
     cloud.http.get("http://cinder.test/v3/volumes/v1", json={"volume": {**VOLUME, **seen}})
     assert Cinder(keystone).volume("v1").placed is placed
 
