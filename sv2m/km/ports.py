@@ -112,7 +112,7 @@ class Volume(Protocol):
 
     @property
     def placed(self) -> bool:
-        """Whether it has a storage host, or ever may hold data: Cinder deletes one that has none without its key."""
+        """Whether it has a storage host. Cinder deletes one that has none without its key."""
         ...
 
 

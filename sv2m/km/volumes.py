@@ -9,6 +9,9 @@ deleted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from oslo_log import log
 
 from sv2m import errors
@@ -94,14 +97,15 @@ class VolumeImporter:
             if eik_ref is not None:
                 volume_type = self.type_for(cipher, key_size, volume_type)
                 image_id = self._image_of(migration_id, project_id, eik_ref)
-            volume_id = self._volumes.create(
-                project_id,
-                name,
-                size_gb,
-                volume_type=volume_type,
-                image_id=image_id,
-                metadata={MIGRATION_KEY: migration_id},
-            ).id
+            with self._no_clone_left(migration_id, project_id):
+                volume_id = self._volumes.create(
+                    project_id,
+                    name,
+                    size_gb,
+                    volume_type=volume_type,
+                    image_id=image_id,
+                    metadata={MIGRATION_KEY: migration_id},
+                ).id
         volume = self._volumes.wait_for(volume_id, "available", self._timeout)
         if eik_ref is not None:
             self._check_key(project_id, volume_id, eik_ref)
@@ -122,19 +126,42 @@ class VolumeImporter:
             found.
         """
         for volume in self._made(migration_id, project_id):
-            if volume.encrypted and not volume.placed:
-                self._remove_key(volume)
-            self._volumes.delete(volume.id, self._timeout)
+            self._remove_volume(volume)
         self._remove_transit(migration_id, project_id)
 
-    def _remove_key(self, volume: ports.Volume) -> None:
-        """Delete the key of a volume that no storage host could make, which Cinder would leave.
+    def _remove_volume(self, volume: ports.Volume) -> None:
+        """Delete a volume with its key, which is no other volume's: Cinder gives each one of its own."""
+        key = self._key_of(volume.id) if volume.encrypted else None
+        if key is not None and not volume.placed:
+            # Cinder would leave it. Before the volume, by which it is found again after a crash; nothing is lost with
+            # it: what has no storage host is nowhere.
+            self._keys.delete(key, project_id=volume.project_id)
+        self._volumes.delete(volume.id, self._timeout)
+        if key is not None:
+            # Cinder may have given up its last host since it was listed.
+            self._keys.delete(key, project_id=volume.project_id)
 
-        Before the volume, by which it is found again after a crash. That is safe: the volume never held a byte.
-        """
-        encryption = self._volumes.encryption(volume.id)
-        if encryption is not None:
-            self._keys.delete(self._keys.reference(encryption.key_id), project_id=volume.project_id)
+    def _key_of(self, volume_id: str) -> str | None:
+        try:
+            encryption = self._volumes.encryption(volume_id)
+        except errors.NotFound:
+            return None  # Cinder has deleted it meanwhile
+        return None if encryption is None else self._keys.reference(encryption.key_id)
+
+    @contextmanager
+    def _no_clone_left(self, migration_id: str, project_id: str) -> Iterator[None]:
+        """Cinder clones the image's key first, and leaves the clone when it then refuses the volume, over quota say."""
+        name = transit_name(migration_id)
+        before = set(self._keys.find(name, project_id=project_id))
+        try:
+            yield
+        except errors.ServiceUnavailable:
+            raise  # it may be making the volume, under that key
+        except errors.SV2MError:
+            for ref in self._keys.find(name, project_id=project_id):
+                if ref not in before:
+                    self._keys.delete(ref, project_id=project_id)
+            raise
 
     def _made(self, migration_id: str, project_id: str | None) -> list[ports.Volume]:
         # Who knows the migration's id can put the mark on a volume of another project.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sv2m import errors
@@ -124,6 +124,8 @@ class MemoryStorage:
     #: A Cinder that ignores the image's key and makes one of its own.
     clones: bool = True
     fails: str = ""
+    #: What happens just before a deletion.
+    before_deletion: Callable[[], None] = lambda: None
     volumes: dict[str, Volume] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
     encryptions: dict[str, Encryption] = field(default_factory=dict)
@@ -145,8 +147,6 @@ class MemoryStorage:
         image_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Volume:
-        if self.fails == "create":
-            raise errors.HostError("Cinder: no")
         volume = Volume(f"v{len(self.marks) + 1}", name, project_id=project_id)
         how = next((one.encryption for one in self.volume_types if one.name == volume_type), None)
         if how is not None:
@@ -157,6 +157,10 @@ class MemoryStorage:
             ref = self.keys.store(payload, name=key_name, secret_type="symmetric", project_id=project_id)
             self.encryptions[volume.id] = replace(how, key_id=ref.removeprefix(URL))
             volume = replace(volume, encrypted=True)
+        if self.fails == "create":
+            # As the real one, which looks for the key first, and for the quota then.
+            self.encryptions.pop(volume.id, None)
+            raise errors.HostError("Cinder: over quota")
         self.volumes[volume.id] = volume
         self.marks[volume.id] = (metadata or {})["sv2m_migration"]
         return volume
@@ -183,6 +187,7 @@ class MemoryStorage:
         return [one.id for one in self.find(f"arrived-{migration_id}")]
 
     def delete(self, volume_id: str, timeout: float) -> None:
+        self.before_deletion()
         volume = self.volumes.pop(volume_id, None)
         how = self.encryptions.pop(volume_id, None)
         if how is not None and volume is not None and volume.placed:

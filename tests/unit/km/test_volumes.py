@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
@@ -96,6 +97,17 @@ def test_a_crash_amid_the_removal_of_what_no_host_could_make_loses_no_key(
         crash.setattr(world.keys, "delete", Mock(side_effect=errors.ServiceUnavailable("Barbican is away")))
         with pytest.raises(errors.ServiceUnavailable):
             world.importer.remove(MIGRATION, PROJECT)
+    world.importer.remove(MIGRATION, PROJECT)
+    assert list(world.keys.secrets) == [world.eik_ref]
+
+
+def test_a_volume_that_loses_its_host_amid_its_removal_leaves_no_key(world: World) -> None:
+    volume_id = world.make()
+
+    def loses_its_host() -> None:
+        world.storage.volumes[volume_id] = replace(world.storage.volumes[volume_id], placed=False)
+
+    world.storage.before_deletion = loses_its_host
     world.importer.remove(MIGRATION, PROJECT)
     assert list(world.keys.secrets) == [world.eik_ref]
 
