@@ -75,5 +75,8 @@ class Undoing(Rounds):
                     job.abort()
                 except SV2MError as error:
                     LOG.warning("Migration %s: still not undone on this host: %s", job.migration_id, error)
+                except Exception:
+                    # Whatever it is, those behind it are undone all the same.
+                    LOG.exception("Migration %s: still not undone on this host", job.migration_id)
                 else:
                     LOG.info("Migration %s: undone on this host at last", job.migration_id)

@@ -41,6 +41,7 @@ class Job(ABC):
         self._told = 0.0
         #: Whether the hypervisor is as it was before this job.
         self._undone = False
+        self._undoing = threading.Lock()
 
     @property
     def owes(self) -> bool:
@@ -82,10 +83,8 @@ class Job(ABC):
     def abort(self) -> None:
         """Undo everything. May be repeated. :raises SV2MError: something could not be undone."""
         self.give_up(HostError("the transfer was aborted", code=ABORTED))
-        if not self._undone:
-            self._undo()
-            self._undone = True
-            self._journal.remove(self.migration_id)
+        self._undo_once()
+        self._journal.remove(self.migration_id)
 
     @abstractmethod
     def forget(self) -> None:
@@ -145,13 +144,11 @@ class Job(ABC):
         """Undo, then say so: whoever sees ``failed`` finds the host as it was. The first error stays."""
         first = self._doom(error)
         try:
-            self._undo()
+            self._undo_once()
         except SV2MError as problem:
             LOG.error("Migration %s: undoing on this host: %s", self.migration_id, problem)
         except Exception:
             LOG.exception("Migration %s: undoing on this host", self.migration_id)
-        else:
-            self._undone = True
         if first.code != ABORTED:
             LOG.error("Migration %s: %s (%s)", self.migration_id, first, first.code)
         if self._undone:
@@ -159,6 +156,13 @@ class Job(ABC):
         with self._condition:
             self._state = ports.FAILED
             self._news()
+
+    def _undo_once(self) -> None:
+        """One at a time: an engine's abort may meet the agent's own next try."""
+        with self._undoing:
+            if not self._undone:
+                self._undo()
+                self._undone = True
 
     @staticmethod
     def _unexpected(what: str) -> HostError:

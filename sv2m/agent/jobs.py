@@ -60,6 +60,7 @@ class Jobs:
         with self._starting:
             if self._known(migration_id, SourceJob):
                 return
+            self._settle(spec.server_id)
             job = SourceJob.take(migration_id, spec, self._hypervisor, self._journal)
             self.add(job)
             job.start(spec, self._keys, self._options)
@@ -129,6 +130,15 @@ class Jobs:
             job.forget()
             with self._lock:
                 self._jobs.pop(migration_id, None)
+
+    def _settle(self, server_id: str) -> None:
+        """Undo what earlier migrations still owe this server.
+
+        Later it would cancel what the new one has begun in QEMU. :raises SV2MError: it cannot be undone yet.
+        """
+        for job in self.all():
+            if job.server_id == server_id and job.owes:
+                job.abort()
 
     def add(self, job: Job) -> None:
         """Take up a job, new or of an earlier agent process."""

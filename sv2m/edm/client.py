@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """RPC client of EDM.
 
-Every call names the compute host whose agent is meant. Version history: 1.0 first version.
+Every call names the compute host whose agent is meant. Version history: 1.0 first version; 1.1
+check_removed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC endpoint of EDM, on topic ``sv2m-edm`` with the compute host as server. Version 1.0.
+"""RPC endpoint of EDM, on topic ``sv2m-edm`` with the compute host as server. Version 1.1.
 
 All bytes travel as base64; keys travel as references only.
 """

@@ -16,7 +16,7 @@ from sv2m.agent.libvirt.disks import block_devices
 from sv2m.agent.libvirt.domain import DomainFacts, facts
 from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
-from sv2m.errors import NotFound, ServerNotMovable
+from sv2m.errors import HypervisorError, NotFound, ServerNotMovable
 
 _MIGRATABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
 _POWER = {libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_PAUSED: "paused"}
@@ -43,10 +43,15 @@ class LibvirtHypervisor:
 
     def describe(self, server_id: str) -> Description:
         """See the port."""
-        domain = self._connection.domain(server_id)
+        try:
+            return self._describe(self._connection.domain(server_id))
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"describing server {server_id}: {error.get_error_message()}") from error
+
+    def _describe(self, domain: Any) -> Description:
         power = _POWER.get(domain.state()[0])
         if power is None:
-            raise ServerNotMovable(f"server {server_id} neither runs nor is paused")
+            raise ServerNotMovable(f"server {domain.UUIDString()} neither runs nor is paused")
         found = facts(domain.XMLDesc(_MIGRATABLE))
         devices = block_devices(domain)
         refusals = list(found.refusals) + _image_refusals(found, devices)

@@ -112,12 +112,16 @@ class MemoryPipe:
         ):
             monitor.command(self._domain, "migrate_cancel")
         self._migrates = False
-        if self._reader >= 0:
-            os.close(self._reader)
-            self._reader = -1
+        self.close()
         if self._note.exists():
             self._forget_descriptor()
             restore_bandwidth(self._domain, self._note.parent)
+
+    def close(self) -> None:
+        """Let go of the pipe. May be repeated."""
+        reader, self._reader = self._reader, -1
+        if reader >= 0:
+            os.close(reader)
 
     def _status(self) -> str:
         return str(monitor.command(self._domain, "query-migrate").get("status", "none"))

@@ -28,8 +28,8 @@ LOG = log.getLogger(__name__)
 _ZERO_STEP = 64 << 20
 #: Bytes of one write request; qemu-nbd takes 32 MiB at most.
 _WRITE_STEP = 8 << 20
-#: Seconds for a killed qemu-nbd to end its last write.
-_LAST_WRITE = 10.0
+#: Milliseconds for a killed qemu-nbd to end its last write.
+_LAST_WRITE = 10_000
 
 
 def passphrase(eik: bytearray) -> bytearray:
@@ -223,7 +223,10 @@ def kill_leftovers(workdir: Path) -> None:
                     LOG.info("ending qemu-nbd %s of a migration that died with the agent", entry.name)
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     # It may be amid a write, and holds the disk until that is done.
-                    select.select([descriptor], [], [], _LAST_WRITE)
+                    ended = select.poll()
+                    ended.register(descriptor, select.POLLIN)
+                    if not ended.poll(_LAST_WRITE):
+                        LOG.warning("qemu-nbd %s was killed and has not ended yet", entry.name)
             finally:
                 os.close(descriptor)
         except (FileNotFoundError, ProcessLookupError):

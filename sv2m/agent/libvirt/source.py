@@ -131,18 +131,21 @@ class LibvirtSource:
         self._connection.unwatch(self._server_id)
         for disk in self._disks:
             disk.hang_up()
-        try:
-            domain = self._domain
-        except NotFound:
-            return
-        try:
-            active = domain.isActive()
-        except libvirt.libvirtError as error:
-            raise HypervisorError(f"libvirt: {error.get_error_message()}") from error
-        if active:
-            if self._memory is not None:
-                self._memory.undo(domain)
+        domain = self._active_domain()
+        if self._memory is not None:
+            # Where there is no QEMU any more, only our end of the pipe is left.
+            self._memory.close() if domain is None else self._memory.undo(domain)
+        if domain is not None:
             restore_bandwidth(domain, self._workdir)
             remove_leftovers(domain, self._tag)
         if self._server is not None:
             self._server.path.unlink(missing_ok=True)
+
+    def _active_domain(self) -> Any | None:
+        try:
+            domain = self._domain
+            return domain if domain.isActive() else None
+        except NotFound:
+            return None
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"libvirt: {error.get_error_message()}") from error

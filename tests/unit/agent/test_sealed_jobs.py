@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unittest import mock
 import pytest
 
 from sv2m.agent import cleanup
+from sv2m.agent.jobs import Jobs
 from sv2m.agent.journal import Journal
 from sv2m.agent.source import SourceJob
 from sv2m.errors import Conflict, HypervisorError, NotFound, SV2MError
@@ -111,3 +113,57 @@ def test_what_could_not_be_let_go_is_let_go_later_though_nobody_asks_again(tmp_p
     tries = host.source.undo.call_count
     undoing.look()
     assert host.source.undo.call_count == tries
+
+
+def test_what_nobody_foresaw_keeps_no_other_from_being_let_go(tmp_path: Path) -> None:
+    host, other = Host(tmp_path / "one", "precopy"), Host(tmp_path / "other", "precopy")
+    for one in (host, other):
+        one.source.undo.side_effect = HypervisorError("libvirt is away")
+    host.jobs.all.return_value = [host.begin(), other.begin()]
+    host.source.undo.side_effect, other.source.undo.side_effect = OSError("the file system is read-only"), None
+    cleanup.Undoing(host.jobs).look()
+    assert (host.noted, other.noted) == ([MIGRATION], [])
+
+
+def test_an_abort_that_meets_another_undoes_once(tmp_path: Path) -> None:
+    host = Host(tmp_path, "precopy")
+    host.source.undo.side_effect = HypervisorError("libvirt is away")
+    job = host.begin()
+    begun, go_on, under_way = threading.Event(), threading.Event(), []
+
+    def undo() -> None:
+        under_way.append(len(under_way))
+        begun.set()
+        assert go_on.wait(60)
+
+    host.source.undo.side_effect = undo
+    threads = [threading.Thread(target=job.abort) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert (under_way, host.noted) == ([0], [])
+
+
+def test_a_new_migration_of_the_server_waits_until_the_last_one_has_let_go_of_it(tmp_path: Path) -> None:
+    """Later the old one would cancel in QEMU what the new one has begun."""
+    host = Host(tmp_path, "precopy")
+    host.source.undo.side_effect = HypervisorError("libvirt is away")
+    owing = host.begin()
+    options, keys, receiver = mock.MagicMock(), mock.MagicMock(), mock.MagicMock()
+    jobs = Jobs(
+        hypervisor=host.hypervisor, keys=keys, journal=host.journal, receiver=receiver, advertised="b", options=options
+    )
+    jobs.add(owing)
+    spec = mock.MagicMock(server_id=SERVER)
+    new = "7b2f9f1f-65b7-4d37-9f1f-7d7be2d2d8b6"
+    with pytest.raises(HypervisorError, match="away"):
+        jobs.start_source(new, spec)
+    assert jobs.status(new).state == "unknown"
+    host.source.undo.side_effect = None
+    with mock.patch.object(SourceJob, "start"):
+        jobs.start_source(new, spec)
+    assert not owing.owes
+    assert host.noted == [new]
