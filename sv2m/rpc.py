@@ -18,6 +18,10 @@ from sv2m import errors
 #: Exceptions of these modules are raised at the caller as the class that they are.
 ALLOWED_REMOTE_EXCEPTIONS = ["sv2m.errors"]
 
+#: How oslo.messaging names the class of an error that came from elsewhere. It prints itself with the traceback of that
+#: place: many lines, in which a peer may be quoted. They are in the log there.
+_REMOTE = "_Remote"
+
 TOPIC_CONDUCTOR = "sv2m-conductor"
 TOPIC_CMM = "sv2m-cmm"
 TOPIC_AZM = "sv2m-azm"
@@ -67,6 +71,10 @@ class Caller:
             return self._client.call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:
             raise self._lost(self._who) from error
+        except errors.SV2MError as error:
+            if type(error).__name__.endswith(_REMOTE):
+                error.__class__ = type(error).__mro__[1]
+            raise
 
     def cast(self, context: dict[str, Any], method: str, /, **arguments: Any) -> None:
         """Call, and wait for nothing."""

@@ -257,7 +257,8 @@ def tell(
         .where(
             Migration.id == migration_id,
             Migration.status != "running",
-            sa.or_(Migration.error_code.is_(None), Migration.error_code != code),
+            # By whose fault as well: a peer may have called its refusal so.
+            sa.or_(Migration.error_code.is_(None), Migration.error_code != code, Migration.fault != error["fault"]),
         )
         .values(**error),
     )

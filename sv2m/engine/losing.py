@@ -52,7 +52,9 @@ def look(services: Services, row: Migration) -> None:
 
     :raises sv2m.errors.HostError: Nova failed.
     """
-    if row.error_code == errors.MemoryLost.code or "found" not in (row.state or {}):
+    # A peer may call its refusal what it likes: whether it was told of follows from whose fault it is, too.
+    told = (row.fault, row.error_code) == (errors.MemoryLost.fault, errors.MemoryLost.code)
+    if told or "found" not in (row.state or {}):
         return
     try:
         server = services.servers.get(row.server_id or "")

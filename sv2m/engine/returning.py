@@ -32,7 +32,9 @@ def withdraw(work: Work) -> None:
     restore(work)
     actions = work.machine.local(protocol.Undone(datetime.now(UTC)))
     documents = [(messages.SENT, work.sign([action])) for action in actions if isinstance(action, protocol.Send)]
-    status = "aborted" if work.row.error_code == "aborted" else "failed"
+    # A peer may call its refusal what it likes.
+    aborted = work.row.abort_requested and work.row.error_code == "aborted"
+    status = "aborted" if aborted else "failed"
     work.commit(*documents, status=status, **losing.columns(work.row))
 
 

@@ -100,7 +100,7 @@ def hear_decision(work: Work) -> None:
             "status": "refused",
             "fault": "peer",
             "error_code": refused.code,
-            "error_message": f"{work.row.peer} refused: {refused.reason}",
+            "error_message": errors.RefusedByPeer(f"{work.row.peer} refused: {refused.reason}").message,
             "error_remedy": errors.RefusedByPeer.remedy,
         }
         try:

@@ -22,6 +22,7 @@ import requests.adapters
 
 from sv2m import errors, protocol
 from sv2m.gateway.app import CONTENT_TYPE, PATH
+from sv2m.protocol import fields
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,14 @@ def _interpret(url: str, status: int, body: bytes) -> Answer:
         return Answer(True, None)
     try:
         error = json.loads(body)["error"]
-        code, message = str(error["code"])[:64], str(error["message"])[:1000]
+        code, message = str(error["code"]), str(error["message"])[:1000]
     except (ValueError, KeyError, TypeError):
-        code, message = f"http-{status}", "no explanation"
+        code, message = "", "no explanation"
+    try:
+        fields.code("code", code)
+    except errors.LocalError:
+        # It is shown in lists and logs: only what can be a code is one.
+        code = f"http-{status}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise errors.PeerUnreachable(
             f"{url} takes nothing more at the moment: {message} ({code})",

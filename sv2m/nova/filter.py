@@ -104,7 +104,7 @@ class Filter:
             return refused
         token = environ.get("HTTP_X_AUTH_TOKEN", "")
         answer = self._caller.migrate(token, server, peer, getattr(context, "request_id", None))
-        LOG.info("Server %s to peer %s: SV2M answered %s", server, peer, answer.status)
+        LOG.info("Server %s to peer %r: SV2M answered %s", server, peer, answer.status)
         return answer
 
 

@@ -127,6 +127,14 @@ def test_a_server_that_ended_early(source: Source, step: str) -> None:
     told(source, status="failed", before=BROKEN.code)
 
 
+def test_a_peer_that_calls_its_refusal_so_keeps_nobody_from_being_told(source: Source) -> None:
+    source.peer.decision = p.Refused(errors.MemoryLost.code, "full")
+    source.before("peers.send", source.nova.die)
+    assert source.run().status == "refused"
+    source.tidy()
+    told(source, status="refused", before=errors.MemoryLost.code)
+
+
 def test_a_refused_migration(source: Source) -> None:
     source.peer.decision = p.Refused("no-room", "full")
     source.before("peers.send", source.nova.die)

@@ -100,6 +100,12 @@ def test_an_unsigned_refusal_before_the_commit_ends_it(source: Source, kind: str
     assert source.at_home
 
 
+def test_a_peer_cannot_say_in_its_refusal_that_our_operator_has_aborted(source: Source) -> None:
+    source.peer.instead["TokenAB"] = [errors.RefusedByPeer("no", code="aborted")]
+    row = source.run()
+    assert (row.phase, row.status, row.error_code, row.fault) == ("withdrawn", "failed", "aborted", "peer")
+
+
 @pytest.mark.parametrize("kind", ["Offer", "TokenAB", "Transfer"])
 @pytest.mark.parametrize("answer", [None, b"<NotSigned/>", OTHERS], ids=["nothing", "not-signed", "another-session"])
 def test_an_answer_that_is_not_the_answer_ends_it(source: Source, kind: str, answer: bytes | None) -> None:

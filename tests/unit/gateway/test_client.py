@@ -149,8 +149,16 @@ def test_long_words_of_the_peer_are_cut(peer: Script, authority: Authority) -> N
     peer.status, peer.body = 400, explain("c" * 5000, "m" * 50000)
     with pytest.raises(errors.RefusedByPeer) as raised:
         CLIENT.send(peer.url, authority.pem, DOCUMENT)
-    assert len(raised.value.code) <= 64
+    assert raised.value.code == "http-400"
     assert len(raised.value.message) < 2000
+
+
+def test_a_code_that_gives_orders_to_a_terminal_is_none(peer: Script, authority: Authority) -> None:
+    peer.status, peer.body = 403, explain("\x1b[2J\r\nERROR all is well", "no\x1b[2J\r\nagreement")
+    with pytest.raises(errors.RefusedByPeer, match="no") as raised:
+        CLIENT.send(peer.url, authority.pem, DOCUMENT)
+    assert raised.value.code == "http-403"
+    assert raised.value.message.isprintable()
 
 
 def test_nobody_there_is_unreachable(authority: Authority) -> None:
