@@ -33,9 +33,9 @@ class Count:
 
 
 def until(look: Callable[[], T | None], what: str, patience: float = PATIENCE, pause: float = 0.3) -> T:
-    """Look again and again until the answer is not None; TimedOutError after `patience` seconds."""
+    """Look again and again until the answer is true; TimedOutError after `patience` seconds."""
     deadline = time.monotonic() + patience
-    while (found := look()) is None:
+    while not (found := look()):
         if time.monotonic() > deadline:
             raise TimedOutError(f"not within {patience:.0f} s: {what}")
         time.sleep(pause)
