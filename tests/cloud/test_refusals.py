@@ -89,6 +89,34 @@ def test_b_refuses_what_is_larger_than_the_agreement(world: World, server: str) 
     _untouched(world, server, migration)
 
 
+@contextmanager
+def _no_volumes(side: Side) -> Iterator[None]:
+    """Cinder has no quota for one more volume of the users' project."""
+    path = f"/os-quota-sets/{side.manager.client.token['project']['id']}"
+    side.admin.call("PUT", "cinder-api", path, {"quota_set": {"volumes": 0}})
+    try:
+        yield
+    finally:
+        side.admin.call("DELETE", "cinder-api", path)
+
+
+def _secrets(side: Side) -> set[str]:
+    return {one["secret_ref"] for one in side.manager.call("GET", "barbican", "/secrets?limit=100")["secrets"]}
+
+
+def test_bs_project_is_over_its_quota_and_the_servers_key_does_not_stay_there(world: World) -> None:
+    """Cinder clones the key of a volume before it looks at the quota, and leaves the clone."""
+    server = world.a.manager.boot("stays")
+    before = _secrets(world.b)
+    with _no_volumes(world.b):
+        ended = world.finished(world.a, migration := world.request(world.a, server))
+        there = world.finished(world.b, migration)
+    assert ended["status"] == "failed"
+    assert "VolumeLimitExceeded" in there["error"]["message"] or "quota" in there["error"]["message"]
+    assert _secrets(world.b) == before
+    _untouched(world, server, migration)
+
+
 def test_b_refuses_a_wrong_certificate(world: World, server: str) -> None:
     # The administrator of the trusted third party revokes A's certificate; A enrols anew afterwards.
     authority = Authority(world.lab.lab)
