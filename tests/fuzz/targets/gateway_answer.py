@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -18,6 +19,7 @@ from tests.fuzz.targets import answers, authority, vectors
 
 _CA = authority.root().public_bytes(Encoding.PEM).decode()
 _ERROR = {"error": {"code": "replayed-message", "message": "taken before", "remedy": "", "fault": "peer"}}
+_CODE = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 _JSON = values.mutator(("error", "code", "message"))
 
 
@@ -28,6 +30,8 @@ def check(data: bytes) -> None:
             said = PeerClient(5).send("https://b", _CA, vectors.document("Offer"))
         except (errors.PeerUnreachable, errors.RefusedByPeer, errors.MalformedMessage) as error:
             promise(len(error.message) <= 2000 and len(error.code) <= 64, "the peer says as much as it likes")
+            promise(error.message.isprintable(), "the peer gives orders to a terminal")
+            promise(_CODE.fullmatch(error.code) is not None, "what is no code is shown as one")
             return
     promise(said.done == (answer[0] != 202), "done is not what was said")
     promise((said.document is None) == (answer[0] != 200), "a document came without being one")
@@ -55,6 +59,7 @@ def make() -> Target:
         b"503\n\n" + body,
         b"403\n\n[]",
         b'400\n\n{"error": {"code": [], "message": {}}}',
+        b'400\n\n{"error": {"code": "a\\u001b[2J", "message": "b\\r\\n\\u001b[2J"}}',
         b"200\nContent-Encoding: gzip\n\nnot gzip",
     )
     return Target("gateway.client: answers of peers", check, seeds, ("sv2m.gateway",), _mutate)
