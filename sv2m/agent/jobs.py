@@ -131,15 +131,6 @@ class Jobs:
             with self._lock:
                 self._jobs.pop(migration_id, None)
 
-    def _settle(self, server_id: str) -> None:
-        """Undo what earlier migrations still owe this server.
-
-        Later it would cancel what the new one has begun in QEMU. :raises SV2MError: it cannot be undone yet.
-        """
-        for job in self.all():
-            if job.server_id == server_id and job.owes:
-                job.abort()
-
     def add(self, job: Job) -> None:
         """Take up a job, new or of an earlier agent process."""
         with self._lock:
@@ -149,6 +140,15 @@ class Jobs:
         """Every job."""
         with self._lock:
             return list(self._jobs.values())
+
+    def _settle(self, server_id: str) -> None:
+        """Undo what earlier migrations still owe this server.
+
+        Later it would cancel what the new one has begun in QEMU. :raises SV2MError: it cannot be undone yet.
+        """
+        for job in self.all():
+            if job.server_id == server_id and job.owes:
+                job.abort()
 
     def _get(self, migration_id: str) -> Job | None:
         with self._lock:
