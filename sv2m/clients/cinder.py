@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ ARRIVED_KEY = "sv2m_arrived"
 #: What stands under :data:`MIGRATION_KEY` then.
 ARRIVED = "arrived"
 _POLL = 0.5
+#: Seconds in which cinder-volume begins what it was asked for.
+_BEGINS_WITHIN = 30.0
+#: Of a volume that has attachments, or that Nova is about to attach or detach.
+_ATTACHED = ("in-use", "reserved", "attaching", "detaching")
 
 
 @dataclass(frozen=True)
@@ -202,27 +207,55 @@ class Cinder:
         :raises sv2m.errors.HostError: it cannot be deleted, or is still there at the deadline.
         """
         end = self._clock() + deadline
-        try:
-            left = self.volume(volume_id).status == "error_deleting"
-        except errors.NotFound:
-            return
-        doing, path = f"delete volume {volume_id}", f"/volumes/{volume_id}"
-        if left:
-            # Cinder could not delete its key, Barbican was away. It takes no ordinary deletion of it any more; this one
-            # goes the same way, key first, and is refused for a volume that is attached, too.
-            self._rest.request(doing, "POST", f"{path}/action", json={"os-force_delete": {}}, accept=(404,))
-        else:
-            self._rest.request(doing, "DELETE", path, accept=(404,))
+        # A volume of which cinder-volume never heard, because the broker died with the message, is "deleting" or
+        # "creating" until cinder-volume is started again. The first cannot be told from a large volume, but it does no
+        # harm to ask twice; a volume that is being made gets all the time that there is.
+        patience = {"deleting": self._clock() + min(_BEGINS_WITHIN, deadline), "creating": end}
+        done: list[Callable[[str], None]] = []
         while True:
             try:
                 status = self.volume(volume_id).status
             except errors.NotFound:
                 return
-            if status == "error_deleting":
+            now = self._clock()
+            wanted = None
+            if status == "error_deleting" or now >= patience.get(status, math.inf):
+                wanted = self._delete_by_force
+            elif status in _ATTACHED:
+                wanted = self._end_attachments
+            elif status not in patience:
+                wanted = self._delete
+            if wanted is not None and wanted not in done:
+                wanted(volume_id)
+                done.append(wanted)
+                end = max(end, now + _BEGINS_WITHIN)
+            elif status == "error_deleting":
                 raise errors.HostError(f"Cinder: volume {volume_id} could not be deleted ({status})")
-            if self._clock() >= end:
+            elif now >= end:
                 raise errors.HostError(f"Cinder: volume {volume_id} is still {status} after {deadline:.0f} s")
             self._sleep(_POLL)
+
+    def _delete(self, volume_id: str) -> None:
+        self._rest.request(f"delete volume {volume_id}", "DELETE", f"/volumes/{volume_id}", accept=(404,))
+
+    def _delete_by_force(self, volume_id: str) -> None:
+        """Delete a volume that takes no ordinary deletion any more, as an administrator does.
+
+        It goes the same way, key first, and is refused for a volume that is attached, too. Where Cinder could not
+        delete the key, because Barbican was away, this is the only one that it takes.
+        """
+        path, force = f"/volumes/{volume_id}/action", {"os-force_delete": dict[str, str]()}
+        self._rest.request(f"delete volume {volume_id}", "POST", path, json=force, accept=(404,))
+
+    def _end_attachments(self, volume_id: str) -> None:
+        """Nova deletes a server although Cinder did not answer it, and leaves its volumes attached.
+
+        Cinder asks Nova, and refuses if a server that is there has the volume.
+        """
+        doing = f"end the attachments of volume {volume_id}"
+        params = {"all_tenants": "1", "volume_id": volume_id}
+        for one in self._rest.json(doing, "GET", "/attachments", params=params)["attachments"]:
+            self._rest.request(doing, "DELETE", f"/attachments/{one['id']}", accept=(404,))
 
 
 def _encryption(body: Mapping[str, Any]) -> Encryption:

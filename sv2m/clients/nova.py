@@ -20,10 +20,13 @@ from sv2m import errors
 from sv2m.clients.cinder import ARRIVED, ARRIVED_KEY, MIGRATION_KEY
 from sv2m.clients.failures import translated
 from sv2m.clients.keystone import Keystone
+from sv2m.clients.lost_requests import LostRequests
 
 #: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
 MICROVERSION = "2.87"
 _POLL = 0.25
+#: Seconds in which a server that is paused already becomes so for Nova; longer than a lost request takes.
+_REPAUSING = 90.0
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 
 
@@ -86,7 +89,14 @@ class Nova:
         self._act(server_id, "pause")
 
     def unpause(self, server_id: str) -> None:
-        """Let a paused server's vCPUs go on."""
+        """Let the vCPUs of a paused server go on, even if Nova takes it for running.
+
+        :raises sv2m.errors.HostError: Nova takes it for running, and does not come to take it for paused.
+        """
+        if self.get(server_id)["status"] == "ACTIVE":
+            # Nova would refuse. Pausing what is paused changes nothing but what Nova takes it for.
+            self.pause(server_id)
+            self.wait_for(server_id, {"PAUSED"}, _REPAUSING)
         self._act(server_id, "unpause")
 
     def suspend(self, server_id: str) -> None:
@@ -210,21 +220,17 @@ class Nova:
         :param timeout: seconds.
         :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), or the time is over.
         """
-        end = self._clock() + timeout
-        while True:
-            server = self.get(server_id)
+
+        def done(server: dict[str, Any]) -> bool:
             if server["status"] in statuses and server["task_state"] is None:
-                return server
+                return True
             if server["status"] == "ERROR":
                 raise errors.HostError(
                     f"Nova: server {server_id} is in ERROR: {server['fault'] or 'no fault given'}"
                 )
-            if self._clock() >= end:
-                raise errors.HostError(
-                    f"Nova: server {server_id} is {server['status']} (task {server['task_state']}) after "
-                    f"{timeout:.0f} s, not {' or '.join(sorted(statuses))}"
-                )
-            self._sleep(_POLL)
+            return False
+
+        return self._watch(server_id, done, timeout, " or ".join(sorted(statuses)))
 
     def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
         """Wait until Nova does nothing more with a server, and return it as it is then.
@@ -236,16 +242,7 @@ class Nova:
         :raises sv2m.errors.NotFound: there is no such server.
         :raises sv2m.errors.HostError: the time is over.
         """
-        end = self._clock() + timeout
-        while True:
-            server = self.get(server_id)
-            if server["task_state"] is None:
-                return server
-            if self._clock() >= end:
-                raise errors.HostError(
-                    f"Nova: server {server_id} is still {server['task_state']} after {timeout:.0f} s"
-                )
-            self._sleep(_POLL)
+        return self._watch(server_id, lambda server: server["task_state"] is None, timeout, "done with its task")
 
     def paused_by_us(self, server_id: str) -> bool:
         """Whether it was SV2M's own user who last asked Nova to pause a server, as Nova's record of actions says."""
@@ -285,22 +282,18 @@ class Nova:
         :param timeout: seconds.
         :raises sv2m.errors.HostError: Nova failed to delete it, or the time is over.
         """
-        end = self._clock() + timeout
+
+        def failed(server: dict[str, Any]) -> bool:
+            if server["status"] == "ERROR" and server["task_state"] is None:
+                raise errors.HostError(
+                    f"Nova: server {server_id} could not be deleted: {server['fault']}"
+                )
+            return False
+
         try:
             with translated("Nova", f"delete server {server_id}"):
                 self._client().servers.delete(server_id)
-            while True:
-                server = self.get(server_id)
-                if server["status"] == "ERROR" and server["task_state"] is None:
-                    raise errors.HostError(
-                        f"Nova: server {server_id} could not be deleted: {server['fault']}"
-                    )
-                if self._clock() >= end:
-                    raise errors.HostError(
-                        f"Nova: server {server_id} is still {server['status']} (task {server['task_state']}) "
-                        f"{timeout:.0f} s after it was deleted"
-                    )
-                self._sleep(_POLL)
+            self._watch(server_id, failed, timeout, "deleted")
         except errors.NotFound:
             return
 
@@ -337,6 +330,24 @@ class Nova:
             for one in found
             if not one.get("OS-FLV-DISABLED:disabled")
         ]
+
+    def _watch(
+        self, server_id: str, done: Callable[[dict[str, Any]], bool], timeout: float, wanted: str
+    ) -> dict[str, Any]:
+        """Wait until the server is done, and return it as it is then; what is lost meanwhile is asked for again."""
+        end = self._clock() + timeout
+        lost = LostRequests(self._client, self._clock)
+        while True:
+            server = self.get(server_id)
+            if done(server):
+                return server
+            if self._clock() >= end:
+                raise errors.HostError(
+                    f"Nova: server {server_id} is {server['status']} (task {server['task_state']}) after "
+                    f"{timeout:.0f} s, not {wanted}"
+                )
+            lost.look(server)
+            self._sleep(_POLL)
 
     def _act(self, server_id: str, action: str, *args: Any, **kwargs: Any) -> None:
         with translated("Nova", f"{action.replace('_', ' ')} server {server_id}"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from sv2m import errors, protocol
 from sv2m.db import messages
@@ -63,6 +64,15 @@ def restore(work: Work) -> None:
     forget_keys(work)
 
 
+def halted(server: dict[str, Any]) -> bool:
+    """Whether its vCPUs stand still, as far as Nova knows, whatever Nova takes it for.
+
+    While an unpausing that was lost is asked for again, a paused server is one that runs for Nova, and so it stays if
+    we are killed then.
+    """
+    return server["status"] == "PAUSED" or (server["status"], server["power"]) == ("ACTIVE", "paused")
+
+
 def _check_not_released(work: Work) -> None:
     try:
         server = work.services.servers.get(work.row.server_id or "")
@@ -78,7 +88,7 @@ def _bring_back(work: Work) -> None:
     """
     servers, timeout = work.services.servers, work.services.conf.engine.landing_timeout
     server = servers.settle(work.row.server_id or "", timeout)
-    if work.state["found"] == "ACTIVE" and server["status"] == "PAUSED":
+    if work.state["found"] == "ACTIVE" and halted(server):
         servers.unpause(server["id"])
         servers.wait_for(server["id"], {"ACTIVE"}, timeout)
     losing.note(work, server)

@@ -176,7 +176,7 @@ def test_settled_is_a_server_with_no_task_whatever_its_status(cloud: Cloud, nova
 
 def test_settling_has_an_end(cloud: Cloud, nova: Nova) -> None:
     cloud.http.get(f"{NOVA}/servers/s1", **server(**{"OS-EXT-STS:task_state": "pausing"}))
-    with pytest.raises(errors.HostError, match="still pausing after 3 s"):
+    with pytest.raises(errors.HostError, match=r"is ACTIVE \(task pausing\) after 3 s, not done with its task"):
         nova.settle("s1", 3)
 
 
@@ -242,6 +242,7 @@ def test_a_server_that_cannot_be_deleted(cloud: Cloud, nova: Nova) -> None:
     ],
 )
 def test_actions_are_sent_once(cloud: Cloud, nova: Nova, act: Any, body: dict[str, Any]) -> None:
+    cloud.http.get(f"{NOVA}/servers/s1", **server(status="PAUSED"))
     sent = cloud.http.post(f"{NOVA}/servers/s1/action", [{"status_code": 202}, {"status_code": 503}])
     act(nova)
     assert sent.last_request.json() == body
@@ -279,3 +280,12 @@ def test_whether_a_hosts_nova_compute_is_there(cloud: Cloud, nova: Nova, states:
         with pytest.raises(errors.ServiceUnavailable, match="node-1"):
             nova.check_compute("node-1")
     assert listed.last_request.qs == {"host": ["node-1"], "binary": ["nova-compute"]}
+
+
+def test_a_paused_server_that_nova_takes_for_running_goes_on(cloud: Cloud, nova: Nova) -> None:
+    """Nova unpauses nothing but what it takes for paused."""
+    states = [server(), server(**{"OS-EXT-STS:task_state": "pausing"}), server(status="PAUSED")]
+    cloud.http.get(f"{NOVA}/servers/s1", states)
+    sent = cloud.http.post(f"{NOVA}/servers/s1/action", status_code=202)
+    nova.unpause("s1")
+    assert [one.json() for one in sent.request_history] == [{"pause": None}, {"unpause": None}]

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import requests
 
@@ -151,6 +155,77 @@ def test_a_volume_whose_key_cinder_could_not_delete_is_deleted_all_the_same(clou
     Cinder(keystone, sleep=lambda _: None).delete("v1")
     assert forced.last_request.json() == {"os-force_delete": {}}
     assert not refused.called
+
+
+def volume_is(*statuses: str) -> list[dict[str, Any]]:
+    """Cinder's answers, one after the other; behind them the volume is gone."""
+    return [*({"json": {"volume": {**VOLUME, "status": one}}} for one in statuses), {"status_code": 404, "json": {}}]
+
+
+def seconds(each: float) -> Callable[[], float]:
+    """A clock; so many seconds pass from one look to the next."""
+    ticks = itertools.count()
+    return lambda: each * next(ticks)
+
+
+def test_a_deletion_of_which_cinder_volume_never_heard_is_asked_for_by_force_once(
+    cloud: Cloud, keystone: Keystone
+) -> None:
+    """The broker died with the message. Cinder refuses to delete what is being deleted, unless by force."""
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("available", *["deleting"] * 9))
+    ordinary = cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
+    forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1")
+    assert (ordinary.call_count, forced.call_count) == (1, 1)
+
+
+def test_a_deletion_that_another_asked_for_is_waited_for(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("deleting", "deleting"))
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1")
+
+
+def test_a_volume_that_is_being_made_is_deleted_when_it_is_made(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("creating", "creating", "available"))
+    ordinary = cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1")
+    assert ordinary.call_count == 1
+
+
+def test_a_volume_that_is_never_made_is_deleted_by_force_at_the_deadline(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 15, "deleting"))
+    forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
+    assert forced.call_count == 1
+
+
+def test_a_volume_that_stays_is_told(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["deleting"] * 20))
+    cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
+    with pytest.raises(errors.HostError, match="v1 is still deleting after 120 s"):
+        Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
+
+
+def test_attachments_that_nova_left_are_ended_before(cloud: Cloud, keystone: Keystone) -> None:
+    """Nova deleted the server, and Cinder did not answer when its volume was to be detached."""
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("in-use", "detaching", "available", "deleting"))
+    listed = cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": [{"id": "a1"}, {"id": "a2"}]})
+    ended = [
+        cloud.http.delete("http://cinder.test/v3/attachments/a1", json={"attachments": []}),
+        cloud.http.delete("http://cinder.test/v3/attachments/a2", status_code=404, json={}),
+    ]
+    deleted = cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1")
+    assert listed.last_request.qs == {"all_tenants": ["1"], "volume_id": ["v1"]}
+    assert [one.call_count for one in (*ended, deleted)] == [1, 1, 1]
+
+
+def test_a_volume_of_a_server_that_is_there_stays(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("in-use"))
+    cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": [{"id": "a1"}]})
+    refusal = {"conflictingRequest": {"message": "Detach volume from instance s1 using the Compute API"}}
+    cloud.http.delete("http://cinder.test/v3/attachments/a1", status_code=409, json=refusal)
+    with pytest.raises(errors.SV2MError, match="Detach volume from instance s1"):
+        Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1")
 
 
 def test_a_plain_volume_has_no_encryption(cloud: Cloud, keystone: Keystone) -> None:

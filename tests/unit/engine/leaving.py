@@ -107,6 +107,8 @@ class Nova:
         self.slow = 0
         #: When Nova noticed that it had ended by itself.
         self.ended: datetime | None = None
+        #: Its vCPUs stand still although Nova takes it for running: a lost unpausing was being asked for again.
+        self.misread = False
         self._id = server_id
         self._coming: tuple[int, str] | None = None
 
@@ -119,7 +121,8 @@ class Nova:
             raise errors.NotFound("no such server")
         self._work()
         flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
-        described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task}
+        power = "paused" if self.misread or self.status == "PAUSED" else "running"
+        described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task, "power": power}
         lock = {"locked": self.locked, "lock_reason": self.lock_reason}
         return {**described, **lock, "config_drive": "", "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
 
@@ -134,6 +137,8 @@ class Nova:
         self.paused, self.paused_by = self.paused + 1, by
 
     def unpause(self, server_id: str) -> None:
+        if self.misread:
+            self.status, self.misread = "PAUSED", False
         self._begin("unpausing", "PAUSED", "ACTIVE")
 
     def die(self, noticed: datetime | None = None) -> None:

@@ -61,6 +61,19 @@ def test_a_failure_before_the_commit_brings_the_server_back(source: Source, call
     assert source.peer.side.machine.phase == "undoing" if session else "Closure" not in source.documents
 
 
+def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(source: Source) -> None:
+    """The engine was killed between two calls of asking again for an unpausing that was lost."""
+    source.recorder.failing["edm.manifest"] = BROKEN
+
+    def misread() -> None:
+        source.nova.status, source.nova.misread = "ACTIVE", True
+
+    source.recorder.hooks["servers.settle"] = lambda: source.recorder.hooks.update({"servers.settle": misread})
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert not source.nova.misread
+
+
 def test_an_unexpected_failure_is_a_failure_too(source: Source) -> None:
     source.recorder.failing["km.wrap"] = ZeroDivisionError("a bug")
     row = source.run()
