@@ -192,7 +192,7 @@ def test_a_volume_that_is_being_made_is_deleted_when_it_is_made(cloud: Cloud, ke
 
 
 def test_a_volume_that_is_never_made_is_deleted_by_force_at_the_deadline(cloud: Cloud, keystone: Keystone) -> None:
-    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 15, "deleting"))
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 11, "deleting"))
     forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
     Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
     assert forced.call_count == 1
