@@ -39,6 +39,10 @@ SERVICES = {
 #: What a service does instead of answering.
 OUT_OF_ORDER = ("500", "silent")
 DISK_FULL = "disk-full"
+#: The broker dies and is back before those have heard of it who carry out what Nova and Cinder were asked for: each has
+#: an API that answers at once, and sends what is to be done in a message that nobody acknowledges. By the fault's name,
+#: the word with which the flow's table names who is asked.
+REQUESTS_LOST = {"nova-requests-lost": "Nova", "cinder-requests-lost": "Cinder"}
 
 #: Triggers with which a side gives up, or hears that the other did: they lead off the ordinary way.
 GIVING_UP = frozenset(
@@ -148,8 +152,8 @@ def select(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
 def _case(fault: str, role: str, phase: str, route: str) -> Case:
     chance = zlib.crc32(f"{fault}@{role}:{phase}".encode())
     moments = _moments(fault, role, phase)
-    # Only volumes are on a disk that may be filled.
-    disk = "encrypted" if chance // 8 % 8 == 0 or fault == DISK_FULL else "plain"
+    # Only volumes are on a disk that may be filled, and Cinder is asked for nothing else.
+    disk = "encrypted" if chance // 8 % 8 == 0 or fault == DISK_FULL or fault.startswith("cinder-") else "plain"
     return Case(fault, role, phase, moments[chance % len(moments)], disk, chance // 64 % 6 == 0, route)
 
 
@@ -162,6 +166,8 @@ def _moments(fault: str, role: str, phase: str) -> tuple[str, ...]:
         return (LEAVING,)  # before that there is none
     if fault == "kill-qemu" and (role, phase) == ("source", "receipted"):
         return (ENTERED,)  # after that there is none any more
+    if fault in REQUESTS_LOST:
+        return (ENTERED,)  # when a step is done, nothing of it is on its way any more
     if (role, phase) in NOTING:
         return (ENTERED, DURING, LEAVING)
     return (ENTERED, LEAVING)
@@ -177,6 +183,7 @@ def _faults(tables: Tables, role: str, phase: str, asks: Asked | None = None) ->
         yield from (f"kill-{program}-{WITHIN}" for program in AMID)
     if role == "destination":
         yield DISK_FULL
+    yield from (fault for fault, word in REQUESTS_LOST.items() if word in words)
     for service in dict.fromkeys(service for word, service in SERVICES.items() if word in words):
         yield from (f"{service}-{how}" for how in OUT_OF_ORDER)
 
@@ -225,7 +232,7 @@ FAST = (
     "kill-sv2m-agent@source:transferring",
     "kill-sv2m-engine@destination:verifying",
     "kill-mariadb@destination:landing",
-    "kill-rabbitmq@source:released",
+    "nova-requests-lost@source:receipted",
     "kill-qemu@destination:resuming",
     "cut-5s@source:transferred",
     "barbican-500@source:accepted",

@@ -20,11 +20,15 @@ from lab.services.base import Daemon
 from lab.session import CloudSession, LabSession
 from tests.cloud.world import Side, World
 from tests.faults import disks
-from tests.faults.matrix import DISK_FULL, OUT_OF_ORDER, WITHIN
+from tests.faults.matrix import DISK_FULL, OUT_OF_ORDER, REQUESTS_LOST, WITHIN
 
 DEVICE = "peer0"
 #: Seconds that a service answers 500, or nothing: longer than SV2M waits for one answer in these tests.
 OUTAGE = 12.0
+#: Who carries out what was asked of them.
+EXECUTES = {"Nova": "nova-compute", "Cinder": "cinder-volume"}
+#: Seconds in which they know nothing of a broker that was started again.
+DEAF = 20.0
 BLIP = 5.0
 BALLAST = ".ballast"
 
@@ -53,6 +57,8 @@ class Striker:
             side.session.run(["ip", "link", "set", DEVICE, "down"])
         elif fault == DISK_FULL:
             fill(side)
+        elif fault in REQUESTS_LOST:
+            lose_requests(side, EXECUTES[REQUESTS_LOST[fault]])
         else:
             service, _, how = fault.rpartition("-")
             assert how in OUT_OF_ORDER, fault
@@ -67,6 +73,8 @@ class Striker:
         """Seconds from the fault until the repairman comes; for one that is for good he waits for the end."""
         if fault == "cut-5s":
             return BLIP
+        if fault in REQUESTS_LOST:
+            return DEAF
         return OUTAGE if fault.endswith(tuple(f"-{how}" for how in OUT_OF_ORDER)) else 0.5
 
     def _refuse(self, side: Side, service: str) -> None:
@@ -130,6 +138,14 @@ def fill(side: Side) -> None:
     ballast = str(disks.share(side.session) / BALLAST)
     side.session.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=1M"], check=False)
     side.session.run(["sh", "-c", f"head -c 1M /dev/zero >> {ballast}"], check=False)
+
+
+def lose_requests(side: Side, service: str) -> None:
+    """Until :func:`mend`, what this service is to carry out goes nowhere: the new broker has no queue for it."""
+    for process in side.processes(service):
+        process.signal(signal.SIGSTOP)
+    side.kill("rabbitmq")
+    side.start("rabbitmq")
 
 
 def hold_still(seconds: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.guests import Count
+from lab.resources import NETWORK
 from lab.rest import ApiError
 from tests.cloud.world import Side, World
 
@@ -29,7 +30,7 @@ class Traveller:
     boot: str
     #: The console file of before the case: it stays readable when Nova deletes its name with the server.
     console: Path | None = None
-    #: Everything of this server's own, by id: its volumes and their keys.
+    #: Everything of this server's own, by id: its port, its volumes and their keys.
     owned: set[str] = field(default_factory=set)
 
     @property
@@ -41,7 +42,7 @@ class Traveller:
         """Note what belongs to it here."""
         shown = self.side.admin.show(self.server) or {}
         volumes = [one["id"] for one in shown.get("os-extended-volumes:volumes_attached", ())]
-        self.owned = {self.server, *volumes}
+        self.owned = {self.server, *volumes, *(port["id"] for port in self.side.ports_of(self.server))}
         for volume in volumes:
             with contextlib.suppress(ApiError):
                 found = self.side.manager.call("GET", "cinder-api", f"/volumes/{volume}/encryption")
@@ -83,7 +84,7 @@ class Stable:
         """The traveller of this kind, booted in cloud A if there is none."""
         if kind not in self._kept:
             side = self._world.a
-            server = side.manager.boot(f"traveller-{kind}", volume_type=VOLUME_TYPE[disk])
+            server = side.manager.boot(f"traveller-{kind}", volume_type=VOLUME_TYPE[disk], network=NETWORK)
             counted = side.manager.counted(server)
             assert counted is not None
             self._kept[kind] = Traveller(kind, side, server, counted.boot)
