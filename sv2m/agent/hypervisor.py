@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sv2m.errors import Conflict
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -167,6 +169,12 @@ class Hypervisor(Protocol):
     def has(self, server_id: str) -> bool:
         """Whether there is a domain of this server on this host. :raises HypervisorError: it does not answer."""
 
+    def discard(self, server_id: str) -> None:
+        """Remove the definition of a domain that is shut off, and its saved state; no error when there is none.
+
+        :raises Conflict: it is not shut off. :raises HypervisorError: the hypervisor does not answer.
+        """
+
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> Source:
         """Take up a domain as source.
 
@@ -180,3 +188,12 @@ class Hypervisor(Protocol):
 
         Or again, after the agent's restart, what is left in ``workdir``.
         """
+
+
+def still_on_host(server_id: str) -> Conflict:
+    """The error where Nova has forgotten a server instead of destroying it."""
+    return Conflict(
+        f"server {server_id} is deleted in Nova and still on this host: nova-compute was away then",
+        code="still-on-host",
+        remedy="Nothing: nova-compute destroys it at its next look (running_deleted_instance_poll_interval).",
+    )

@@ -2,7 +2,7 @@
 """RPC client of EDM.
 
 Every call names the compute host whose agent is meant. Version history: 1.0 first version; 1.1
-check_removed.
+check_removed; 1.2 discard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Client:
     :raises AgentLost: the host's agent does not answer, from every method.
     """
 
-    VERSION = "1.1"
+    VERSION = "1.2"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
         def client(timeout: float | None, silence: float | None = None) -> rpc.Caller:
@@ -117,6 +117,10 @@ class Client:
     def check_removed(self, context: dict[str, Any], host: str, server_id: str) -> None:
         """The server that Nova calls deleted is not on that host any more."""
         self._call(context, host, "check_removed", server_id=server_id)
+
+    def discard(self, context: dict[str, Any], host: str, server_id: str) -> None:
+        """Remove the domain that Nova left there of a placeholder which it calls deleted."""
+        self._call(context, host, "discard", server_id=server_id)
 
     def forget(self, context: dict[str, Any], host: str, migration_id: str) -> None:
         """Remove the bookkeeping."""

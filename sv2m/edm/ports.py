@@ -116,6 +116,10 @@ class Transfers(Protocol):
         """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
         ...
 
+    def discard(self, server_id: str) -> None:
+        """Remove what Nova left of a deleted placeholder. :raises Conflict: it runs."""
+        ...
+
     def forget(self, migration_id: str) -> None:
         """Remove the bookkeeping."""
         ...

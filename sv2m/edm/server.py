@@ -26,7 +26,7 @@ class Endpoint:
     :param transfers: the agent's jobs.
     """
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
@@ -133,6 +133,14 @@ class Endpoint:
     def check_removed(self, context: dict[str, Any], server_id: str) -> None:
         """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
         self._transfers.check_removed(server_id)
+
+    @oslo_messaging.expose
+    def discard(self, context: dict[str, Any], server_id: str) -> None:
+        """Remove the domain, if there is one, of a placeholder that Nova calls deleted.
+
+        :raises Conflict: it runs.
+        """
+        self._transfers.discard(server_id)
 
     @oslo_messaging.expose
     def forget(self, context: dict[str, Any], migration_id: str) -> None:
