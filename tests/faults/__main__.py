@@ -85,13 +85,17 @@ def _run(lab: Lab, cases: Sequence[matrix.Case], results: table.Results, minutes
             for case in cases:
                 if minutes is not None and time.monotonic() - began > minutes * 60:
                     break
+                if runner.spoilt:
+                    print("the same command goes on with what is left, once the clouds are mended", file=sys.stderr)
+                    break
                 outcome = runner.run(case)
                 results.add(outcome)
                 failed += outcome.outcome != "passed"
                 print(outcome.line(), flush=True)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on with what is left", file=sys.stderr)
-        runner.close()
+        if not runner.spoilt:
+            runner.close()
     return failed
 
 

@@ -232,7 +232,7 @@ FAST = (
     "kill-sv2m-agent@source:transferring",
     "kill-sv2m-engine@destination:verifying",
     "kill-mariadb@destination:landing",
-    "nova-requests-lost@source:receipted",
+    "kill-rabbitmq@source:released",
     "kill-qemu@destination:resuming",
     "cut-5s@source:transferred",
     "barbican-500@source:accepted",

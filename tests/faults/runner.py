@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.guests import TimedOutError, until
@@ -34,6 +34,8 @@ class Runner:
         self._striker = striking.Striker(world)
         self._stable = Stable(world)
         self._hung: list[str] = []
+        #: What a case that failed has left and nobody could tidy up: of a later one nothing can be said.
+        self.spoilt = ""
         self._inspection = Inspection(world, self._stable)
         self._directory = Path(tempfile.mkdtemp(prefix="consoles-", dir=world.lab.lab.directory))
 
@@ -54,6 +56,7 @@ class Runner:
 
     def close(self) -> None:
         """Take the travellers away; raises AssertionError when something else is left."""
+        assert not self.spoilt, self.spoilt
         striking.mend(self._world.lab)
         self._stable.clear()
         for console in self._directory.iterdir():
@@ -144,22 +147,16 @@ class Runner:
 
     def _start_over(self) -> None:
         """After a failed case nothing is believed: new servers for the next."""
-        with _told(self._say, "mending"):
+        try:
             striking.mend(self._world.lab)
             watchdog.watch(self._world, self._say)
-        with _told(self._say, "tidying up"):
             self._stable.clear()
+        except (AssertionError, TimedOutError, ApiError, OSError) as error:
+            self.spoilt = f"the clouds are spoilt by an earlier case: {error}"
+            self._say(self.spoilt)
 
 
 def _ended(passage: Passage) -> str | None:
     """A's final status of it."""
     status: str = passage.source.migration(passage.migration)["status"]
     return status if status in FINAL else None
-
-
-@contextlib.contextmanager
-def _told(say: Callable[[str], None], doing: str) -> Iterator[None]:
-    try:
-        yield
-    except (AssertionError, TimedOutError, ApiError, OSError) as error:
-        say(f"{doing}: {error}")

@@ -95,9 +95,7 @@ def mend(lab: LabSession) -> None:
         if disks.bound(session):
             session.run(["rm", "-f", str(disks.share(session) / BALLAST)])
         stop([process for record in cloud.run.glob("refusing-*.json") if (process := Record(record).running())])
-        for process in members(cloud):
-            if _stopped(process):
-                process.signal(signal.SIGCONT)
+        hear(cloud)
     for daemon in _in_order():
         for session in sessions:
             if session.process(daemon.name) is None:
@@ -140,12 +138,20 @@ def fill(side: Side) -> None:
     side.session.run(["sh", "-c", f"head -c 1M /dev/zero >> {ballast}"], check=False)
 
 
-def lose_requests(side: Side, service: str) -> None:
-    """Until :func:`mend`, what this service is to carry out goes nowhere: the new broker has no queue for it."""
-    for process in side.processes(service):
-        process.signal(signal.SIGSTOP)
+def lose_requests(side: Side, *services: str) -> None:
+    """Until :func:`hear`, what these services are to carry out goes nowhere: the new broker has no queue for it."""
+    for service in services:
+        for process in side.processes(service):
+            process.signal(signal.SIGSTOP)
     side.kill("rabbitmq")
     side.start("rabbitmq")
+
+
+def hear(cloud: Cloud) -> None:
+    """Whoever was stopped goes on."""
+    for process in members(cloud):
+        if _stopped(process):
+            process.signal(signal.SIGCONT)
 
 
 def hold_still(seconds: float) -> None:

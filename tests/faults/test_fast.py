@@ -11,5 +11,6 @@ from tests.faults.runner import Runner
 
 @pytest.mark.parametrize("case", select(draw(), FAST), ids=lambda case: case.name)
 def test_nothing_is_lost(runner: Runner, case: Case) -> None:
+    assert not runner.spoilt, runner.spoilt
     outcome = runner.run(case)
     assert outcome.outcome == "passed", outcome.told
