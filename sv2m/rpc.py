@@ -54,12 +54,13 @@ class Caller:
         self._who = who
         self._lost = lost
 
-    def at(self, server: str, patience: float | None = None) -> Caller:
+    def at(self, server: str, version: str, patience: float | None = None) -> Caller:
         """A caller of one of the servers of the topic.
 
+        :param version: which that server must speak.
         :param patience: seconds to wait for an answer; None as before.
         """
-        prepared = self._client.prepare(server=server)
+        prepared = self._client.prepare(server=server, version=version)
         return Caller(prepared if patience is None else prepared.prepare(timeout=patience), server, self._lost)
 
     def call(self, context: dict[str, Any], method: str, /, **arguments: Any) -> Any:

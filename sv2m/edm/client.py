@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """RPC client of EDM.
 
-Every call names the compute host whose agent is meant. Version history: 1.0 first version; 1.1
-check_removed; 1.2 discard.
+Every call names the compute host whose agent is meant, and asks for no newer version of it than it needs: agents are
+upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 discard.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from sv2m.errors import AgentLost
 SLOW_TIMEOUT = 300.0
 #: Seconds after which an agent that gives no sign of life is taken for dead: in such a call the guest may be stopped.
 SILENCE = 30.0
+
+_FIRST = "1.0"
+#: The version that brought a call, where it was not the first.
+_SINCE = {"check_removed": "1.1", "discard": "1.2"}
 
 
 class Client:
@@ -148,7 +152,8 @@ class Client:
         patience: float | None = None,
         **arguments: Any,
     ) -> Any:
-        return (self._slow if slow else self._client).at(host, patience).call(context, method, **arguments)
+        client = self._slow if slow else self._client
+        return client.at(host, _SINCE.get(method, _FIRST), patience).call(context, method, **arguments)
 
 
 def _lost(host: str) -> AgentLost:

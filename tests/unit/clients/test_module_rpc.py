@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import oslo_messaging
@@ -13,6 +15,7 @@ from oslo_config import cfg
 from oslo_messaging import conffixture
 
 from sv2m import errors, rpc
+from sv2m.edm import client as edm_client
 
 MODULES = ("cmm", "azm", "lmm", "mam", "km")
 
@@ -55,16 +58,44 @@ class _Endpoint:
             raise errors.NoRoom("no flavor here has 3 vCPUs", code="no-flavor", remedy="Ask.") from error
 
 
-def test_errors_cross_with_code_and_remedy() -> None:
+class _OldAgent:
+    target = oslo_messaging.Target(version="1.0")
+
+    @oslo_messaging.expose
+    def describe(self, context: dict[str, Any], server_id: str) -> dict[str, Any]:
+        return {"power": "running"}
+
+
+@contextlib.contextmanager
+def _served(topic: str, endpoint: object) -> Iterator[oslo_messaging.RPCTransport]:
+    """The endpoint answers on the host "here"."""
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[])
     messaging = conffixture.ConfFixture(conf)
     messaging.setUp()
     messaging.transport_url = "fake://"
     transport = rpc.transport(conf)
-    server = rpc.server(transport, rpc.TOPIC_LMM, "here", [_Endpoint()])
+    server = rpc.server(transport, topic, "here", [endpoint])
     server.start()
     try:
+        yield transport
+    finally:
+        server.stop()
+        server.wait()
+        messaging.cleanUp()
+
+
+def test_an_agent_that_is_not_upgraded_yet_is_asked_for_all_that_it_knows() -> None:
+    """Agents are upgraded host by host, after the engine."""
+    with _served(rpc.TOPIC_EDM, _OldAgent()) as transport:
+        client = edm_client.Client(transport, 10)
+        assert client.describe({}, "here", "s1") == {"power": "running"}
+        with pytest.raises(oslo_messaging.rpc.client.RemoteError, match="UnsupportedVersion"):
+            client.discard({}, "here", "s1")
+
+
+def test_errors_cross_with_code_and_remedy() -> None:
+    with _served(rpc.TOPIC_LMM, _Endpoint()) as transport:
         client = importlib.import_module("sv2m.lmm.client").Client(transport, 10)
         assert client.fits({}, {"name": "x"})["host"] == "x"
         with pytest.raises(errors.NoRoom) as caught:
@@ -73,7 +104,3 @@ def test_errors_cross_with_code_and_remedy() -> None:
         assert str(caught.value) == caught.value.message == "no flavor here has 3 vCPUs"
         assert type(caught.value) is errors.NoRoom
         assert (caught.value.code, caught.value.remedy) == ("no-flavor", "Ask.")
-    finally:
-        server.stop()
-        server.wait()
-        messaging.cleanUp()
