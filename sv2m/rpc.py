@@ -21,6 +21,8 @@ ALLOWED_REMOTE_EXCEPTIONS = ["sv2m.errors"]
 #: How oslo.messaging names the class of an error that came from elsewhere. It prints itself with the traceback of that
 #: place: many lines, in which a peer may be quoted. They are in the log there.
 _REMOTE = "_Remote"
+#: How a server names the error where it is asked for a newer version than it speaks.
+_TOO_OLD = "UnsupportedVersion"
 
 TOPIC_CONDUCTOR = "sv2m-conductor"
 TOPIC_CMM = "sv2m-cmm"
@@ -66,12 +68,21 @@ class Caller:
     def call(self, context: dict[str, Any], method: str, /, **arguments: Any) -> Any:
         """Call, and wait for the answer.
 
-        :raises sv2m.errors.SV2MError: what the endpoint raised; or, if it does not answer, what ``lost`` makes.
+        :raises sv2m.errors.SV2MError: what the endpoint raised; or, if it does not answer, what ``lost`` makes;
+            ServiceUnavailable if it is too old.
         """
         try:
             return self._client.call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:
             raise self._lost(self._who) from error
+        except (oslo_messaging.UnsupportedVersion, oslo_messaging.RemoteError) as error:
+            if getattr(error, "exc_type", _TOO_OLD) != _TOO_OLD:
+                raise
+            raise errors.ServiceUnavailable(
+                f"{self._who} is older than who asks it: it knows no {method} of that version",
+                code="module-too-old",
+                remedy="Upgrade the SV2M of that host, and start it again; what waits for it goes on by itself.",
+            ) from error
         except errors.SV2MError as error:
             if type(error).__name__.endswith(_REMOTE):
                 error.__class__ = type(error).__mro__[1]
