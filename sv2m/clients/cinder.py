@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sv2m import errors
@@ -25,6 +25,8 @@ ARRIVED = "arrived"
 _POLL = 0.5
 #: Seconds in which cinder-volume begins what it was asked for.
 _BEGINS_WITHIN = 30.0
+#: Of a volume with which Cinder is busy.
+_UNDER_WAY = ("creating", "deleting")
 #: Of a volume that has attachments, or that Nova is about to attach or detach.
 _ATTACHED = ("in-use", "reserved", "attaching", "detaching")
 
@@ -59,6 +61,7 @@ class Volume:
     metadata: Mapping[str, str]
     group_id: str = ""
     """The group that it is in, if any."""
+    created_at: datetime | None = None
     placed: bool = True
     """Whether it has a storage host. Cinder takes it from a volume that no host could make."""
 
@@ -206,24 +209,21 @@ class Cinder:
         :param deadline: seconds from now.
         :raises sv2m.errors.HostError: it cannot be deleted, or is still there at the deadline.
         """
-        end = self._clock() + deadline
-        # A volume of which cinder-volume never heard, because the broker died with the message, is "deleting" or
-        # "creating" until cinder-volume is started again. The first cannot be told from a large volume, but it does no
-        # harm to ask twice; a volume that is being made gets all the time that there is.
-        patience = {"deleting": self._clock() + min(_BEGINS_WITHIN, deadline), "creating": end}
+        start = self._clock()
+        end = start + deadline
         done: list[Callable[[str], None]] = []
         while True:
             try:
-                status = self.volume(volume_id).status
+                volume = self.volume(volume_id)
             except errors.NotFound:
                 return
-            now = self._clock()
+            status, now = volume.status, self._clock()
             wanted = None
-            if status == "error_deleting" or now >= patience.get(status, math.inf):
+            if status == "error_deleting" or _unheard(volume, now - start, deadline):
                 wanted = self._delete_by_force
             elif status in _ATTACHED:
                 wanted = self._end_attachments
-            elif status not in patience:
+            elif status not in _UNDER_WAY:
                 wanted = self._delete
             if wanted is not None and wanted not in done:
                 wanted(volume_id)
@@ -258,6 +258,21 @@ class Cinder:
             self._rest.request(doing, "DELETE", f"/attachments/{one['id']}", accept=(404,))
 
 
+def _unheard(volume: Volume, waited: float, deadline: float) -> bool:
+    """Whether cinder-volume was never told, because the broker died with the message.
+
+    Then the volume stays as it is until cinder-volume is started again. A deletion cannot be told from that of a large
+    volume; but it does no harm to be told twice. A volume that is being made must not be deleted by force: so it is
+    given all the time that there is, from its beginning.
+
+    :param waited: seconds.
+    :param deadline: seconds.
+    """
+    if volume.status == "creating" and volume.created_at is not None:
+        return (datetime.now(UTC) - volume.created_at).total_seconds() >= deadline
+    return volume.status == "deleting" and waited >= min(_BEGINS_WITHIN, deadline)
+
+
 def _encryption(body: Mapping[str, Any]) -> Encryption:
     return Encryption(
         provider=str(body.get("provider") or ""),
@@ -282,5 +297,6 @@ def _volume(body: Mapping[str, Any]) -> Volume:
         servers=tuple(str(one["server_id"]) for one in body.get("attachments") or ()),
         metadata=dict(body.get("metadata") or {}),
         group_id=body.get("group_id") or "",
+        created_at=datetime.fromisoformat(body["created_at"]).replace(tzinfo=UTC) if body.get("created_at") else None,
         placed=bool(body.get("os-vol-host-attr:host", True)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -157,9 +158,11 @@ def test_a_volume_whose_key_cinder_could_not_delete_is_deleted_all_the_same(clou
     assert not refused.called
 
 
-def volume_is(*statuses: str) -> list[dict[str, Any]]:
-    """Cinder's answers, one after the other; behind them the volume is gone."""
-    return [*({"json": {"volume": {**VOLUME, "status": one}}} for one in statuses), {"status_code": 404, "json": {}}]
+def volume_is(*statuses: str, age: float = 0) -> list[dict[str, Any]]:
+    """Cinder's answers, one after the other, of a volume of some seconds' age; behind them the volume is gone."""
+    made = (datetime.now(UTC) - timedelta(seconds=age)).replace(tzinfo=None).isoformat()
+    volumes = [{**VOLUME, "status": one, "created_at": made} for one in statuses]
+    return [*({"json": {"volume": one}} for one in volumes), {"status_code": 404, "json": {}}]
 
 
 def seconds(each: float) -> Callable[[], float]:
@@ -191,11 +194,17 @@ def test_a_volume_that_is_being_made_is_deleted_when_it_is_made(cloud: Cloud, ke
     assert ordinary.call_count == 1
 
 
-def test_a_volume_that_is_never_made_is_deleted_by_force_at_the_deadline(cloud: Cloud, keystone: Keystone) -> None:
-    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 11, "deleting"))
+def test_a_volume_that_was_not_made_in_all_that_time_is_deleted_by_force(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("creating", "deleting", age=121))
     forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
-    Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1", 120)
     assert forced.call_count == 1
+
+
+def test_a_volume_that_is_still_being_made_is_told(cloud: Cloud, keystone: Keystone) -> None:
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 20))
+    with pytest.raises(errors.HostError, match="v1 is still creating after 120 s"):
+        Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
 
 
 def test_a_volume_that_stays_is_told(cloud: Cloud, keystone: Keystone) -> None:
