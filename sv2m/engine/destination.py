@@ -14,7 +14,7 @@ from sv2m import errors, protocol
 from sv2m.db import ledger, messages, peers
 from sv2m.engine import landing
 from sv2m.engine.sealing import MANIFEST, raise_if_failed
-from sv2m.engine.work import Work
+from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 
@@ -171,13 +171,3 @@ def undo(work: Work) -> None:
     landing.remove_place(work)
     work.machine.local(protocol.Undone(datetime.now(UTC)))
     work.commit(status="aborted" if work.row.error_code in ("withdrawn", "aborted") else "failed")
-
-
-def failure(error: errors.SV2MError) -> dict[str, str]:
-    """The columns that tell the operator what went wrong."""
-    return {
-        "fault": error.fault,
-        "error_code": error.code,
-        "error_message": error.message,
-        "error_remedy": error.remedy,
-    }

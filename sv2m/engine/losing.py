@@ -18,10 +18,9 @@ from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.db.models import Migration
-from sv2m.engine.destination import failure
 from sv2m.engine.marking import locked_by
 from sv2m.engine.services import Services
-from sv2m.engine.work import Work
+from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 

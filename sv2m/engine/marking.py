@@ -14,7 +14,7 @@ from typing import Any
 
 from sv2m import errors
 from sv2m.db.models import Migration
-from sv2m.engine.work import Work
+from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 
@@ -86,5 +86,5 @@ def check_not_released(work: Work, server: dict[str, Any]) -> None:
         remedy="Ask the peer's operators; see doc/operating.md, Backup and restore.",
     )
     if work.row.error_code != RELEASED_BEFORE:
-        work.note(fault=error.fault, error_code=error.code, error_message=error.message, error_remedy=error.remedy)
+        work.note(**failure(error))
     raise error

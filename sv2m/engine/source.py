@@ -14,7 +14,7 @@ from sv2m.db import messages, migrations
 from sv2m.engine import describing, marking, sealing
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import forget_keys
-from sv2m.engine.work import Work
+from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 
@@ -96,13 +96,8 @@ def hear_decision(work: Work) -> None:
     columns: dict[str, Any] = {}
     refused = work.machine.message(protocol.TokenBA2).decision
     if isinstance(refused, protocol.Refused):
-        columns = {
-            "status": "refused",
-            "fault": "peer",
-            "error_code": refused.code,
-            "error_message": errors.RefusedByPeer(f"{work.row.peer} refused: {refused.reason}").message,
-            "error_remedy": errors.RefusedByPeer.remedy,
-        }
+        told = errors.RefusedByPeer(f"{work.row.peer} refused: {refused.reason}", code=refused.code)
+        columns = {"status": "refused", **failure(told)}
         try:
             forget_keys(work)
         except Exception as error:
@@ -186,12 +181,7 @@ def hear_receipt(work: Work) -> None:
         paused = datetime.fromisoformat(work.state["paused_at"])
         columns["downtime_ms"] = int((datetime.now(UTC) - paused).total_seconds() * 1000)
     else:
-        columns |= {
-            "fault": "peer",
-            "error_code": "refused-by-peer",
-            "error_message": f"{work.row.peer} could not resume the server: {receipt.reason}",
-            "error_remedy": errors.RefusedByPeer.remedy,
-        }
+        columns = failure(errors.RefusedByPeer(f"{work.row.peer} could not resume the server: {receipt.reason}"))
     work.commit((RECEIVED, received), **columns)
 
 

@@ -29,6 +29,16 @@ class Aborted(errors.LocalError):
     remedy = "Nothing: the server stays where it was. Start a new migration when it suits."
 
 
+def failure(error: errors.SV2MError) -> dict[str, str]:
+    """The columns that tell the operator what went wrong."""
+    return {
+        "fault": error.fault,
+        "error_code": error.code,
+        "error_message": error.message,
+        "error_remedy": error.remedy,
+    }
+
+
 class Work:
     """A migration as it stands.
 

@@ -17,10 +17,9 @@ from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.engine import flow
 from sv2m.engine.asking import Stopping
-from sv2m.engine.destination import failure
 from sv2m.engine.services import Services
 from sv2m.engine.telling import Later
-from sv2m.engine.work import Work
+from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 
