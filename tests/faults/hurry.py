@@ -27,6 +27,7 @@ OPTIONS = {
     # Each signature asks Barbican for the key.
     "mam": {"key_lifetime": "0"},
     "agent": {"retry_seconds": "20"},
+    "km": {"volume_timeout": "75"},
     # An answer may take the engine twenty seconds; an encrypted volume, on a busy machine, more than a minute.
     "gateway": {"peer_timeout": "25", "peer_patience": "90"},
     "service_credentials": {"timeout": "8"},
