@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sv2m.errors import Conflict
-
 
 @dataclass(frozen=True)
 class Extent:
@@ -166,14 +164,14 @@ class Hypervisor(Protocol):
         here.
         """
 
+    def power(self, server_id: str) -> str:
+        """running, paused or off.
+
+        :raises NotFound: no such server here. :raises HypervisorError: the hypervisor does not answer.
+        """
+
     def has(self, server_id: str) -> bool:
         """Whether there is a domain of this server on this host. :raises HypervisorError: it does not answer."""
-
-    def discard(self, server_id: str) -> None:
-        """Remove the definition of a domain that is shut off, and its saved state; no error when there is none.
-
-        :raises Conflict: it is not shut off. :raises HypervisorError: the hypervisor does not answer.
-        """
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> Source:
         """Take up a domain as source.
@@ -188,12 +186,3 @@ class Hypervisor(Protocol):
 
         Or again, after the agent's restart, what is left in ``workdir``.
         """
-
-
-def still_on_host(server_id: str) -> Conflict:
-    """The error where Nova has forgotten a server instead of destroying it."""
-    return Conflict(
-        f"server {server_id} is deleted in Nova and still on this host: nova-compute was away then",
-        code="still-on-host",
-        remedy="Nothing: nova-compute destroys it at its next look (running_deleted_instance_poll_interval).",
-    )

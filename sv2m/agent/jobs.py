@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from sv2m.agent.destination import DestinationJob
-from sv2m.agent.hypervisor import Hypervisor, still_on_host
+from sv2m.agent.hypervisor import Hypervisor
 from sv2m.agent.job import Job
 from sv2m.agent.journal import Journal
 from sv2m.agent.source import SourceJob, SourceOptions
@@ -114,14 +114,18 @@ class Jobs:
         if job is not None:
             job.abort()
 
+    def power(self, server_id: str) -> str:
+        """See Transfers."""
+        return self._hypervisor.power(server_id)
+
     def check_removed(self, server_id: str) -> None:
         """See Transfers."""
         if self._hypervisor.has(server_id):
-            raise still_on_host(server_id)
-
-    def discard(self, server_id: str) -> None:
-        """See Transfers."""
-        self._hypervisor.discard(server_id)
+            raise Conflict(
+                f"server {server_id} is deleted in Nova and still on this host: nova-compute was away then",
+                code="still-on-host",
+                remedy="Nothing: nova-compute destroys it at its next look (running_deleted_instance_poll_interval).",
+            )
 
     def forget(self, migration_id: str) -> None:
         """See Transfers."""

@@ -26,7 +26,7 @@ _POLL = 0.5
 #: Seconds in which cinder-volume begins what it was asked for.
 _BEGINS_WITHIN = 30.0
 #: Of a volume with which Cinder is busy.
-_UNDER_WAY = ("creating", "deleting")
+_UNDER_WAY = ("creating", "downloading", "deleting")
 #: Of a volume that has attachments, or that Nova is about to attach or detach.
 _ATTACHED = ("in-use", "reserved", "attaching", "detaching")
 
@@ -209,8 +209,9 @@ class Cinder:
         :param deadline: seconds from now.
         :raises sv2m.errors.HostError: it cannot be deleted, or is still there at the deadline.
         """
-        start = self._clock()
-        end = start + deadline
+        since = self._clock()
+        end = since + deadline
+        before = ""
         done: list[Callable[[str], None]] = []
         while True:
             try:
@@ -218,8 +219,10 @@ class Cinder:
             except errors.NotFound:
                 return
             status, now = volume.status, self._clock()
+            if status != before:
+                before, since = status, now
             wanted = None
-            if status == "error_deleting" or _unheard(volume, now - start, deadline):
+            if status == "error_deleting" or _unheard(volume, now - since, deadline):
                 wanted = self._delete_by_force
             elif status in _ATTACHED:
                 wanted = self._end_attachments
@@ -255,22 +258,26 @@ class Cinder:
         doing = f"end the attachments of volume {volume_id}"
         params = {"all_tenants": "1", "volume_id": volume_id}
         for one in self._rest.json(doing, "GET", "/attachments", params=params)["attachments"]:
-            self._rest.request(doing, "DELETE", f"/attachments/{one['id']}", accept=(404,))
+            # What is not asked for only, but looked at, before something is taken away.
+            if one["volume_id"] == volume_id:
+                self._rest.request(doing, "DELETE", f"/attachments/{one['id']}", accept=(404,))
 
 
 def _unheard(volume: Volume, waited: float, deadline: float) -> bool:
     """Whether cinder-volume was never told, because the broker died with the message.
 
     Then the volume stays as it is until cinder-volume is started again. A deletion cannot be told from that of a large
-    volume; but it does no harm to be told twice. A volume that is being made must not be deleted by force: so it is
-    given all the time that there is, from its beginning.
+    volume; but it does no harm to be told twice. To delete a volume by force that is being made would leave what is
+    made of it: so that one is given all the time that there is, from its beginning.
 
-    :param waited: seconds.
+    :param waited: seconds that it has been in this status.
     :param deadline: seconds.
     """
+    if waited < min(_BEGINS_WITHIN, deadline):
+        return False
     if volume.status == "creating" and volume.created_at is not None:
         return (datetime.now(UTC) - volume.created_at).total_seconds() >= deadline
-    return volume.status == "deleting" and waited >= min(_BEGINS_WITHIN, deadline)
+    return volume.status == "deleting"
 
 
 def _encryption(body: Mapping[str, Any]) -> Encryption:

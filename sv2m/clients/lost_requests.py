@@ -6,24 +6,31 @@ If the broker dies with it, or is back before nova-compute has connected again, 
 are durable: then the server is "deleting" or "pausing" until nova-compute is started again, and until then Nova
 ignores, or refuses, to be asked once more.
 
-What nova-compute has in hand shows as an unfinished event in Nova's record of actions. So a task without one, at a
-nova-compute that reports, is asked for once more, as an administrator would: os-resetState, and the same again. A
-message that was only late does no harm. Nova does what both say, one after the other, and the end is the same; a pause
-that comes even later is what :mod:`sv2m.engine.tidying` looks for.
+What nova-compute has in hand shows as an unfinished event in Nova's record of actions, and what it has not taken out of
+its queue yet it takes out as soon as it lives. So a task without such an event, at a nova-compute that has gone on
+reporting since, is asked for once more, as an administrator would: os-resetState, and the same again. Only what the
+caller itself has asked for of a server that is locked for it: nobody else's wishes are repeated, or undone.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
+from sv2m import errors
 from sv2m.clients.failures import translated
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds in which nova-compute begins what it was asked for; it does so within one, unless it is very busy.
 BEGINS_WITHIN = 30.0
+#: Seconds from one look to the next when these are over.
+_PAUSE = 5.0
+#: After this time an unfinished deletion at a nova-compute that reports was cut off: its end could not be written, as
+#: the broker, or nova-compute, died amid it. To be told twice does no harm: it deletes a server once at a time.
+_CUT_OFF = timedelta(minutes=5)
 #: The action in Nova's record, by the task that a server shows meanwhile.
 _ACTIONS = {"deleting": "delete", "pausing": "pause", "unpausing": "unpause", "suspending": "suspend"}
 
@@ -31,12 +38,15 @@ _ACTIONS = {"deleting": "delete", "pausing": "pause", "unpausing": "unpause", "s
 class LostRequests:
     """One wait's look at a server: what is lost is asked for again."""
 
-    def __init__(self, client: Callable[[], Any], clock: Callable[[], float]) -> None:
-        """``client`` gives python-novaclient's Client."""
+    def __init__(self, client: Callable[[], Any], tasks: tuple[str, ...], clock: Callable[[], float]) -> None:
+        """``client`` gives python-novaclient's Client; ``tasks`` are those that the waiting caller has asked for."""
         self._client = client
+        self._tasks = tasks
         self._clock = clock
         self._task: str | None = None
-        self._since = 0.0
+        self._since = self._next = 0.0
+        #: When nova-compute had last reported, by Nova's clock, when half of its time was over.
+        self._reported: datetime | None = None
         self._to_unpause = False
 
     def look(self, server: dict[str, Any]) -> None:
@@ -45,20 +55,35 @@ class LostRequests:
         :raises sv2m.errors.SV2MError: Nova failed.
         """
         task, now = server["task_state"], self._clock()
-        if task != self._task:
-            self._task, self._since = task, now
         if self._to_unpause and task is None and server["status"] == "PAUSED":
             self._to_unpause = False
             self._ask(server["id"], "unpause")
-        if task not in _ACTIONS or now - self._since < BEGINS_WITHIN:
-            return
-        self._since = now
-        if self._reports(server["host"]) and not self._in_hand(server["id"], _ACTIONS[task]):
-            LOG.warning("Nova: server %s is %s, and nova-compute never heard of it: once more", server["id"], task)
-            self._ask_again(server["id"], task)
+        if task not in self._tasks:
+            self._task = task
+        elif task != self._task:
+            self._task, self._since, self._next = task, now, now + BEGINS_WITHIN / 2
+            self._reported = None
+        elif now >= self._next:
+            self._next = now + _PAUSE
+            if self._never_heard(server, _ACTIONS[task], now - self._since):
+                LOG.warning("Nova: server %s is %s, and nova-compute never heard of it: once more", server["id"], task)
+                self._task = None
+                self._ask_again(server["id"], task)
+
+    def _never_heard(self, server: dict[str, Any], action: str, waited: float) -> bool:
+        reported = self._report(server["host"])
+        self._reported = self._reported or reported
+        if waited < BEGINS_WITHIN or reported is None or self._reported is None or reported <= self._reported:
+            return False
+        try:
+            # What was true before these questions need not be any more.
+            return not self._in_hand(server["id"], action, reported) and self._is_at(server["id"], self._task)
+        except errors.NotFound:
+            return False  # the next look tells
 
     def _ask_again(self, server_id: str, task: str) -> None:
         # From "active" and "error" Nova lets a server be deleted, and from nothing but "active" be paused or suspended.
+        # What is in "error" Nova leaves alone, and lets nobody run.
         self._ask(server_id, "reset_state", "error" if task == "deleting" else "active")
         if task == "unpausing":
             # Nova takes it for running now, which it is not, and would refuse to unpause it. Pausing what is paused
@@ -68,13 +93,16 @@ class LostRequests:
         else:
             self._ask(server_id, _ACTIONS[task])
 
-    def _reports(self, host: str) -> bool:
-        """One that is away takes its messages out of the queue when it is back."""
+    def _report(self, host: str) -> datetime | None:
+        """When nova-compute has last reported; None where it does not."""
+        if not host:
+            return None
         with translated("Nova", f"read the state of nova-compute on {host}"):
             found = self._client().services.list(host=host, binary="nova-compute")
-        return any(service.state == "up" for service in found)
+        reports = [service.updated_at for service in found if service.state == "up" and service.updated_at]
+        return max((_time(one) for one in reports), default=None)
 
-    def _in_hand(self, server_id: str, action: str) -> bool:
+    def _in_hand(self, server_id: str, action: str, reported: datetime) -> bool:
         with translated("Nova", f"read the actions of server {server_id}"):
             actions = self._client().instance_action
             listed = [one for one in actions.list(server_id) if one.action == action]
@@ -82,8 +110,18 @@ class LostRequests:
                 return False
             last = max(listed, key=lambda one: str(one.start_time))
             events = actions.get(server_id, last.request_id).events
-        return any(event["finish_time"] is None for event in events)
+        begun = [_time(event["start_time"]) for event in events if event["finish_time"] is None]
+        return any(action != "delete" or reported - one < _CUT_OFF for one in begun)
+
+    def _is_at(self, server_id: str, task: str | None) -> bool:
+        with translated("Nova", f"read server {server_id}"):
+            return bool(getattr(self._client().servers.get(server_id), "OS-EXT-STS:task_state") == task)
 
     def _ask(self, server_id: str, action: str, *arguments: str) -> None:
         with translated("Nova", f"{action.replace('_', ' ')} server {server_id}"):
             getattr(self._client().servers, action)(server_id, *arguments)
+
+
+def _time(text: str) -> datetime:
+    """A time of Nova's, which it gives in UTC and without saying so."""
+    return datetime.fromisoformat(text).replace(tzinfo=None)

@@ -25,6 +25,10 @@ from sv2m.clients.lost_requests import LostRequests
 #: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
 MICROVERSION = "2.87"
 _POLL = 0.25
+#: Seconds after which a server that is at rest in another status than was asked for will not come to it.
+_AT_REST = 10.0
+#: What shows while Nova is doing what leads to a status.
+_LEADS_TO = {"PAUSED": "pausing", "ACTIVE": "unpausing", "SUSPENDED": "suspending"}
 #: Seconds in which a server that is paused already becomes so for Nova; longer than a lost request takes.
 _REPAUSING = 90.0
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
@@ -217,9 +221,14 @@ class Nova:
     def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
         """Wait until the server has one of ``statuses`` and Nova does nothing more with it.
 
+        What was asked for to that end, and lost, is asked for again: only for a server that is locked for SV2M.
+
         :param timeout: seconds.
-        :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), or the time is over.
+        :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), Nova does nothing with it although it is as
+            it was, or the time is over.
         """
+        wanted = " or ".join(sorted(statuses))
+        resting: list[float] = []
 
         def done(server: dict[str, Any]) -> bool:
             if server["status"] in statuses and server["task_state"] is None:
@@ -228,21 +237,30 @@ class Nova:
                 raise errors.HostError(
                     f"Nova: server {server_id} is in ERROR: {server['fault'] or 'no fault given'}"
                 )
+            if server["status"] in _LEADS_TO and server["task_state"] is None:
+                resting.append(self._clock())
+            else:
+                resting.clear()
+            if resting and resting[-1] - resting[0] >= _AT_REST:
+                raise errors.HostError(f"Nova: server {server_id} stays {server['status']}, and is not {wanted}")
             return False
 
-        return self._watch(server_id, done, timeout, " or ".join(sorted(statuses)))
+        return self._watch(server_id, done, timeout, wanted, tuple(_LEADS_TO[one] for one in statuses))
 
-    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
+    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
         """Wait until Nova does nothing more with a server, and return it as it is then.
 
         What Nova was asked for shows as a task before its answer to the question comes, and until it is done: a server
         that still looks untouched need not be.
 
         :param timeout: seconds.
+        :param ours: the server is locked for SV2M, and whatever Nova does with it SV2M has asked for. If that is lost,
+            it is asked for again.
         :raises sv2m.errors.NotFound: there is no such server.
         :raises sv2m.errors.HostError: the time is over.
         """
-        return self._watch(server_id, lambda server: server["task_state"] is None, timeout, "done with its task")
+        tasks = ("pausing", "unpausing") if ours else ()
+        return self._watch(server_id, lambda server: server["task_state"] is None, timeout, "done with its task", tasks)
 
     def paused_by_us(self, server_id: str) -> bool:
         """Whether it was SV2M's own user who last asked Nova to pause a server, as Nova's record of actions says."""
@@ -293,7 +311,7 @@ class Nova:
         try:
             with translated("Nova", f"delete server {server_id}"):
                 self._client().servers.delete(server_id)
-            self._watch(server_id, failed, timeout, "deleted")
+            self._watch(server_id, failed, timeout, "deleted", ("deleting",))
         except errors.NotFound:
             return
 
@@ -332,11 +350,19 @@ class Nova:
         ]
 
     def _watch(
-        self, server_id: str, done: Callable[[dict[str, Any]], bool], timeout: float, wanted: str
+        self,
+        server_id: str,
+        done: Callable[[dict[str, Any]], bool],
+        timeout: float,
+        wanted: str,
+        tasks: tuple[str, ...],
     ) -> dict[str, Any]:
-        """Wait until the server is done, and return it as it is then; what is lost meanwhile is asked for again."""
+        """Wait until the server is done, and return it as it is then.
+
+        :param tasks: those that are asked for again if they are lost.
+        """
         end = self._clock() + timeout
-        lost = LostRequests(self._client, self._clock)
+        lost = LostRequests(self._client, tasks, self._clock)
         while True:
             server = self.get(server_id)
             if done(server):

@@ -2,7 +2,7 @@
 """RPC client of EDM.
 
 Every call names the compute host whose agent is meant, and asks for no newer version of it than it needs: agents are
-upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 discard.
+upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 power.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SILENCE = 30.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
-_SINCE = {"check_removed": "1.1", "discard": "1.2"}
+_SINCE = {"check_removed": "1.1", "power": "1.2"}
 
 
 class Client:
@@ -47,6 +47,13 @@ class Client:
         """Host and port of the data endpoint."""
         # Asked to see whether it lives, too: somebody may wait who can be sent to another host.
         return self._dict(context, host, "endpoint", patience=SILENCE)
+
+    def power(self, context: dict[str, Any], host: str, server_id: str, patience: float) -> str:
+        """Whether the server's vCPUs go on: running, paused or off.
+
+        :param patience: seconds.
+        """
+        return str(self._dict(context, host, "power", patience=patience, server_id=server_id)["power"])
 
     def start_source(
         self, context: dict[str, Any], host: str, migration_id: str, job: dict[str, Any]
@@ -121,10 +128,6 @@ class Client:
     def check_removed(self, context: dict[str, Any], host: str, server_id: str) -> None:
         """The server that Nova calls deleted is not on that host any more."""
         self._call(context, host, "check_removed", server_id=server_id)
-
-    def discard(self, context: dict[str, Any], host: str, server_id: str) -> None:
-        """Remove the domain that Nova left there of a placeholder which it calls deleted."""
-        self._call(context, host, "discard", server_id=server_id)
 
     def forget(self, context: dict[str, Any], host: str, migration_id: str) -> None:
         """Remove the bookkeeping."""

@@ -112,12 +112,12 @@ class Transfers(Protocol):
         """Undo everything here."""
         ...
 
-    def check_removed(self, server_id: str) -> None:
-        """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
+    def power(self, server_id: str) -> str:
+        """running, paused or off. :raises NotFound: no such server here."""
         ...
 
-    def discard(self, server_id: str) -> None:
-        """Remove what Nova left of a deleted placeholder. :raises Conflict: it runs."""
+    def check_removed(self, server_id: str) -> None:
+        """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
         ...
 
     def forget(self, migration_id: str) -> None:

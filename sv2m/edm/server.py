@@ -59,6 +59,14 @@ class Endpoint:
         self._transfers.stop_and_finish(migration_id)
 
     @oslo_messaging.expose
+    def power(self, context: dict[str, Any], server_id: str) -> dict[str, Any]:
+        """``power``: running, paused or off, as the hypervisor has it now, whatever Nova takes the server for.
+
+        :raises NotFound: no such server here.
+        """
+        return {"power": self._transfers.power(server_id)}
+
+    @oslo_messaging.expose
     def manifest(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
         """At a sealed source: the ``ds:Manifest`` over every plaintext segment, and the streams' totals."""
         manifest, totals = self._transfers.manifest(migration_id)
@@ -133,14 +141,6 @@ class Endpoint:
     def check_removed(self, context: dict[str, Any], server_id: str) -> None:
         """:raises Conflict: there is still a domain of a server that Nova calls deleted."""
         self._transfers.check_removed(server_id)
-
-    @oslo_messaging.expose
-    def discard(self, context: dict[str, Any], server_id: str) -> None:
-        """Remove the domain, if there is one, of a placeholder that Nova calls deleted.
-
-        :raises Conflict: it runs.
-        """
-        self._transfers.discard(server_id)
 
     @oslo_messaging.expose
     def forget(self, context: dict[str, Any], migration_id: str) -> None:

@@ -243,11 +243,6 @@ def remove_place(work: Work) -> None:
     work.remember(given_up=True)
     for server_id in servers:
         services.servers.delete(server_id, timeout)
-    if work.row.host:
-        # Nova leaves the domain of a server whose building failed while libvirt was away: to Nova that server is on no
-        # host when it is deleted.
-        for server_id in servers | ({state["server_id"]} if state.get("server_id") else set()):
-            services.edm.discard(work.context, work.row.host, server_id)
     services.km.remove_imported(work.context, work.id, work.row.project_id)
     services.volumes.delete_blank_image(work.id)
     services.ports.delete_for(work.id)

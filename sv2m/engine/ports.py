@@ -62,8 +62,11 @@ class Servers(Protocol):
         """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
         ...
 
-    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
-        """Wait until Nova does nothing with the server, whatever became of it; raises NotFound."""
+    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
+        """Wait until Nova does nothing with the server, whatever became of it; raises NotFound.
+
+        What Nova lost is asked for again if the server is ours: locked, so that nobody else has asked for anything.
+        """
         ...
 
     def paused_by_us(self, server_id: str) -> bool:

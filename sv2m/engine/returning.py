@@ -14,7 +14,7 @@ from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine import losing
 from sv2m.engine.forgetting import forget_keys
-from sv2m.engine.marking import check_not_released
+from sv2m.engine.marking import check_not_released, locked_by
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -49,28 +49,21 @@ def take_back(work: Work) -> None:
 def restore(work: Work) -> None:
     """Bring the server back to what it was, and destroy this attempt's keys. May be repeated."""
     state, services = work.state, work.services
+    reached = False
     if work.row.host:
         try:
             # An agent that is gone must not keep the VM waiting: what its journal names it undoes when it starts again.
             services.edm.abort(work.context, work.row.host, work.id, patience=_PATIENCE)
+            reached = True
         except errors.HostError as error:
             LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
     if state.get("stopped"):
         try:
-            _bring_back(work)
+            _bring_back(work, asking=reached)
         except errors.NotFound as error:
             # An administrator may delete what we have locked. Then nobody waits for it, but the keys still have to go.
             LOG.error("Migration %s: the server cannot be brought back, it is gone: %s", work.id, error)
     forget_keys(work)
-
-
-def halted(server: dict[str, Any]) -> bool:
-    """Whether its vCPUs stand still, as far as Nova knows, whatever Nova takes it for.
-
-    While an unpausing that was lost is asked for again, a paused server is one that runs for Nova, and so it stays if
-    we are killed then.
-    """
-    return server["status"] == "PAUSED" or (server["status"], server["power"]) == ("ACTIVE", "paused")
 
 
 def _check_not_released(work: Work) -> None:
@@ -81,15 +74,41 @@ def _check_not_released(work: Work) -> None:
     check_not_released(work, server)
 
 
-def _bring_back(work: Work) -> None:
+def _bring_back(work: Work, *, asking: bool) -> None:
     """Undo what was asked of Nova, when Nova has done it: a server on its way to a pause looks as if it ran.
 
     A pause whose answer was lost may be one that Nova has not even begun; :mod:`sv2m.engine.tidying` looks again.
+
+    :param asking: whether the agent can be asked, because it answered just now.
     """
     servers, timeout = work.services.servers, work.services.conf.engine.landing_timeout
-    server = servers.settle(work.row.server_id or "", timeout)
-    if work.state["found"] == "ACTIVE" and halted(server):
-        servers.unpause(server["id"])
-        servers.wait_for(server["id"], {"ACTIVE"}, timeout)
+    # If not even our lock was set, what Nova does with the server somebody else has asked for.
+    ours = locked_by(work.row, servers.get(work.row.server_id or ""))
+    server = servers.settle(work.row.server_id or "", timeout, ours=ours)
+    if work.state["found"] == "ACTIVE" and server["status"] in ("ACTIVE", "PAUSED"):
+        power = _power(work, server, asking=asking)
+        if power == "paused":
+            servers.unpause(server["id"])
+            servers.wait_for(server["id"], {"ACTIVE"}, timeout)
+        elif server["status"] == "PAUSED":
+            # Nova could not write down that it goes on, and will not let a running server go on.
+            servers.reset_active(server["id"])
     losing.note(work, server)
     servers.unlock(server["id"])
+
+
+def _power(work: Work, server: dict[str, Any], *, asking: bool) -> str:
+    """Whether the server goes on: running or paused.
+
+    Nova need not know: it learns what its nova-compute has done when that has written it down, and the broker, or
+    nova-compute, may die before. A server that stands still and is unlocked as if it ran would do so for good.
+    """
+    if asking:
+        try:
+            power = work.services.edm.power(work.context, work.row.host or "", server["id"], _PATIENCE)
+        except errors.SV2MError as error:
+            LOG.warning("Migration %s: the agent does not say whether the server runs: %s", work.id, error)
+        else:
+            if power in ("running", "paused"):
+                return power
+    return "paused" if server["status"] == "PAUSED" or server["power"] == "paused" else "running"

@@ -88,7 +88,7 @@ def _stop_server(work: Work) -> None:
     if work.state["found"] == "ACTIVE":
         timeout = work.services.conf.engine.downtime_timeout
         # An engine that was killed may have asked for it already, and Nova takes no second pause while it pauses.
-        if servers.settle(server_id, timeout)["status"] == "ACTIVE":
+        if servers.settle(server_id, timeout, ours=True)["status"] == "ACTIVE":
             servers.pause(server_id)
         servers.wait_for(server_id, {"PAUSED"}, timeout)
 

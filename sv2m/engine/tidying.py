@@ -28,7 +28,6 @@ from sv2m.db.models import Migration
 from sv2m.engine import landing, losing
 from sv2m.engine.forgetting import disks_of
 from sv2m.engine.marking import locked_by
-from sv2m.engine.returning import halted
 from sv2m.engine.services import Services
 from sv2m.rounds import Rounds
 
@@ -115,7 +114,7 @@ def _let_run(services: Services, row: Migration) -> None:
     with database.session() as session:
         if migrations.running_for_server(session, server["id"]) is not None:
             return
-    late = row.state["found"] == "ACTIVE" and halted(server) and servers.paused_by_us(server["id"])
+    late = row.state["found"] == "ACTIVE" and server["status"] == "PAUSED" and servers.paused_by_us(server["id"])
     if late:
         LOG.warning("Migration %s: server %s was paused when it was over; it goes on", row.id, server["id"])
         servers.unpause(server["id"])

@@ -64,6 +64,8 @@ def test_a_server_is_paused_goes_on_and_is_deleted_though_the_broker_lost_each_r
             world.a.manager.call("DELETE", "nova-api", f"/servers/{server}")
         nova.delete(server, 120)
     assert world.a.admin.show(server) is None
+    done = world.a.admin.call("GET", "nova-api", f"/servers/{server}/os-instance-actions")["instanceActions"]
+    assert [one["action"] for one in done].count("resetState") >= 3, "each of them was lost"
 
 
 def test_a_volume_is_deleted_though_the_broker_lost_the_request(world: World, keystone: Keystone) -> None:

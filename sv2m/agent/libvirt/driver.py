@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import libvirt
-from oslo_log import log
 
-from sv2m.agent.hypervisor import Description, still_on_host
+from sv2m.agent.hypervisor import Description
 from sv2m.agent.libvirt import monitor
 from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.disks import block_devices
@@ -19,17 +18,8 @@ from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
 from sv2m.errors import HypervisorError, NotFound, ServerNotMovable
 
-LOG = log.getLogger(__name__)
-
 _MIGRATABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
 _POWER = {libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_PAUSED: "paused"}
-#: What libvirt keeps of a domain beside its definition, and for the sake of which it would keep that.
-_WITH_ALL = (
-    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-)
 
 
 class LibvirtHypervisor:
@@ -75,6 +65,13 @@ class LibvirtHypervisor:
             memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
         )
 
+    def power(self, server_id: str) -> str:
+        """See the port."""
+        try:
+            return _POWER.get(self._connection.domain(server_id).state()[0], "off")
+        except libvirt.libvirtError as error:
+            raise HypervisorError(f"asking for the state of server {server_id}: {error.get_error_message()}") from error
+
     def has(self, server_id: str) -> bool:
         """See the port."""
         try:
@@ -82,19 +79,6 @@ class LibvirtHypervisor:
         except NotFound:
             return False
         return True
-
-    def discard(self, server_id: str) -> None:
-        """See the port."""
-        try:
-            domain = self._connection.domain(server_id)
-            if domain.isActive():
-                raise still_on_host(server_id)
-            domain.undefineFlags(_WITH_ALL)
-        except NotFound:
-            return
-        except libvirt.libvirtError as error:
-            raise HypervisorError(f"removing server {server_id}: {error.get_error_message()}") from error
-        LOG.warning("Nova had left server %s on this host, shut off; it is removed", server_id)
 
     def source(self, server_id: str, tag: str, workdir: Path, resumed: Callable[[], None]) -> LibvirtSource:
         """See the port."""

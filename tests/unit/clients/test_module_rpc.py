@@ -91,7 +91,7 @@ def test_an_agent_that_is_not_upgraded_yet_is_asked_for_all_that_it_knows() -> N
         client = edm_client.Client(transport, 10)
         assert client.describe({}, "here", "s1") == {"power": "running"}
         with pytest.raises(errors.ServiceUnavailable, match="here is older than who asks it") as old:
-            client.discard({}, "here", "s1")
+            client.power({}, "here", "s1", 5)
         assert (old.value.code, old.value.fault) == ("module-too-old", "host")
 
 

@@ -289,3 +289,10 @@ def test_a_paused_server_that_nova_takes_for_running_goes_on(cloud: Cloud, nova:
     sent = cloud.http.post(f"{NOVA}/servers/s1/action", status_code=202)
     nova.unpause("s1")
     assert [one.json() for one in sent.request_history] == [{"pause": None}, {"unpause": None}]
+
+
+def test_a_server_that_nova_leaves_as_it_is_is_not_waited_for(cloud: Cloud, nova: Nova) -> None:
+    """nova-compute failed, and Nova has nothing in hand any more."""
+    cloud.http.get(f"{NOVA}/servers/s1", **server())
+    with pytest.raises(errors.HostError, match="server s1 stays ACTIVE, and is not PAUSED"):
+        nova.wait_for("s1", {"PAUSED"}, 10_000)

@@ -188,17 +188,17 @@ def test_a_deletion_that_another_asked_for_is_waited_for(cloud: Cloud, keystone:
 
 
 def test_a_volume_that_is_being_made_is_deleted_when_it_is_made(cloud: Cloud, keystone: Keystone) -> None:
-    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("creating", "creating", "available"))
+    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("creating", "downloading", "available"))
     ordinary = cloud.http.delete("http://cinder.test/v3/volumes/v1", status_code=202)
     Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1")
     assert ordinary.call_count == 1
 
 
 def test_a_volume_that_was_not_made_in_all_that_time_is_deleted_by_force(cloud: Cloud, keystone: Keystone) -> None:
-    cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("creating", "deleting", age=121))
+    looks = cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is(*["creating"] * 4, "deleting", age=121))
     forced = cloud.http.post("http://cinder.test/v3/volumes/v1/action", status_code=202)
-    Cinder(keystone, sleep=lambda _: None, clock=seconds(1)).delete("v1", 120)
-    assert forced.call_count == 1
+    Cinder(keystone, sleep=lambda _: None, clock=seconds(10)).delete("v1", 120)
+    assert (looks.call_count, forced.call_count) == (6, 1)
 
 
 def test_a_volume_that_is_still_being_made_is_told(cloud: Cloud, keystone: Keystone) -> None:
@@ -217,7 +217,8 @@ def test_a_volume_that_stays_is_told(cloud: Cloud, keystone: Keystone) -> None:
 def test_attachments_that_nova_left_are_ended_before(cloud: Cloud, keystone: Keystone) -> None:
     """Nova deleted the server, and Cinder did not answer when its volume was to be detached."""
     cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("in-use", "detaching", "available", "deleting"))
-    listed = cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": [{"id": "a1"}, {"id": "a2"}]})
+    attached = [{"id": one, "volume_id": "v1"} for one in ("a1", "a2")] + [{"id": "a3", "volume_id": "another"}]
+    listed = cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": attached})
     ended = [
         cloud.http.delete("http://cinder.test/v3/attachments/a1", json={"attachments": []}),
         cloud.http.delete("http://cinder.test/v3/attachments/a2", status_code=404, json={}),
@@ -230,7 +231,7 @@ def test_attachments_that_nova_left_are_ended_before(cloud: Cloud, keystone: Key
 
 def test_a_volume_of_a_server_that_is_there_stays(cloud: Cloud, keystone: Keystone) -> None:
     cloud.http.get("http://cinder.test/v3/volumes/v1", volume_is("in-use"))
-    cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": [{"id": "a1"}]})
+    cloud.http.get("http://cinder.test/v3/attachments", json={"attachments": [{"id": "a1", "volume_id": "v1"}]})
     refusal = {"conflictingRequest": {"message": "Detach volume from instance s1 using the Compute API"}}
     cloud.http.delete("http://cinder.test/v3/attachments/a1", status_code=409, json=refusal)
     with pytest.raises(errors.SV2MError, match="Detach volume from instance s1"):

@@ -188,8 +188,6 @@ class Agent:
         self.gone: errors.HypervisorError | None = None
         self.runs = 0
         self.forgotten = False
-        #: What Nova left on the host.
-        self.domains: set[str] = set()
 
     def endpoint(self, context: Any, host: str) -> dict[str, Any]:
         return {"host": "192.0.2.1", "port": 4711}
@@ -222,9 +220,6 @@ class Agent:
         if self.state == "running":
             raise errors.Conflict("the guest runs here already; it cannot be undone any more")
         self.state = "unknown"
-
-    def discard(self, context: Any, host: str, server_id: str) -> None:
-        self.domains.discard(server_id)
 
     def forget(self, context: Any, host: str, migration_id: str) -> None:
         """Only the agent's own bookkeeping goes."""

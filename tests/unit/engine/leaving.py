@@ -109,6 +109,10 @@ class Nova:
         self.ended: datetime | None = None
         #: Its vCPUs stand still although Nova takes it for running: a lost unpausing was being asked for again.
         self.misread = False
+        #: Whether that shows in the power state that it wrote down.
+        self.power_is_known = True
+        #: It was told once that the server runs, by whoever had looked.
+        self.told_active = 0
         self._id = server_id
         self._coming: tuple[int, str] | None = None
 
@@ -121,7 +125,8 @@ class Nova:
             raise errors.NotFound("no such server")
         self._work()
         flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
-        power = "paused" if self.misread or self.status == "PAUSED" else "running"
+        stands = self.status == "PAUSED" or (self.misread and self.power_is_known)
+        power = "paused" if stands else "running"
         described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task, "power": power}
         lock = {"locked": self.locked, "lock_reason": self.lock_reason}
         return {**described, **lock, "config_drive": "", "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
@@ -135,6 +140,9 @@ class Nova:
     def pause(self, server_id: str, by: str = "sv2m") -> None:
         self._begin("pausing", "ACTIVE", "PAUSED")
         self.paused, self.paused_by = self.paused + 1, by
+
+    def reset_active(self, server_id: str) -> None:
+        self.status, self.told_active = "ACTIVE", self.told_active + 1
 
     def unpause(self, server_id: str) -> None:
         if self.misread:
@@ -177,7 +185,8 @@ class Nova:
                 return server
         raise errors.HostError(f"the server is {self.status}")
 
-    def settle(self, server_id: str, timeout: float) -> dict[str, Any]:
+    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
+        assert self.locked or not ours, "whatever Nova does with a server that is not locked its owner may have wanted"
         for _ in range(_LOOKS):
             server = self.get(server_id)
             if server["task_state"] is None:
@@ -243,6 +252,8 @@ class Agent:
         self.state = "unknown"
         self.changed = False
         self.waits = 0
+        #: What the host says of the server when it is brought back: running or paused; off where it has none.
+        self.running = "off"
         self.error: dict[str, str] | None = None
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
@@ -275,6 +286,9 @@ class Agent:
 
     def abort(self, context: Any, host: str, migration_id: str, patience: float) -> None:
         self.state = "unknown"
+
+    def power(self, context: Any, host: str, server_id: str, patience: float) -> str:
+        return self.running
 
     def check_removed(self, context: Any, host: str, server_id: str) -> None:
         """It is not there any more."""

@@ -51,17 +51,6 @@ def test_room_that_is_gone_after_a_kill_leaves_no_key(destination: Destination) 
     assert destination.untouched
 
 
-def test_what_nova_left_of_the_placeholder_on_the_host_is_removed(destination: Destination) -> None:
-    """libvirt died amid the building: to Nova the server is on no host, and it deletes it without asking one."""
-    destination.source.run("Transfer")
-    destination.agent.domains = {destination.row.server_id, "a neighbour"}
-    destination.recorder.once["undoing", "edm.discard"] = [errors.AgentLost("it is restarted just now")]
-    destination.post(destination.source.withdrawal())
-    assert destination.carry_on().phase == "undone"
-    assert destination.agent.domains == {"a neighbour"}
-    assert destination.untouched
-
-
 def test_a_guest_that_was_lost_before_it_ran_is_refused_and_leaves_nothing(destination: Destination) -> None:
     destination.source.run("Transfer")
     destination.agent.gone = GONE

@@ -61,17 +61,50 @@ def test_a_failure_before_the_commit_brings_the_server_back(source: Source, call
     assert source.peer.side.machine.phase == "undoing" if session else "Closure" not in source.documents
 
 
-def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(source: Source) -> None:
-    """The engine was killed between two calls of asking again for an unpausing that was lost."""
+def taken_for(source: Source, status: str) -> None:
+    """While the server is brought back, Nova takes it for something else than it was asked for."""
+
+    def taken() -> None:
+        source.nova.misread, source.nova.status = status == "ACTIVE", status
+
     source.recorder.failing["edm.manifest"] = BROKEN
+    source.recorder.hooks["edm.abort"] = taken
 
-    def misread() -> None:
-        source.nova.status, source.nova.misread = "ACTIVE", True
 
-    source.recorder.hooks["servers.settle"] = lambda: source.recorder.hooks.update({"servers.settle": misread})
+@pytest.mark.parametrize("agent", ["paused", "away"])
+def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(source: Source, agent: str) -> None:
+    """The engine was killed between two calls of asking again for an unpausing that was lost."""
+    taken_for(source, "ACTIVE")
+    source.agent.running = "paused"
+    if agent == "away":
+        source.recorder.failing["edm.power"] = errors.AgentLost("away")
     assert source.run().phase == "withdrawn"
     assert source.at_home
     assert not source.nova.misread
+
+
+def test_a_server_that_the_host_has_paused_and_nova_never_learnt_of_goes_on(source: Source) -> None:
+    """The broker died before nova-compute could write down what it had done."""
+    taken_for(source, "ACTIVE")
+    source.agent.running = "paused"
+
+    def unnoticed() -> None:
+        source.nova.power_is_known = False
+
+    source.recorder.hooks["servers.settle"] = lambda: source.recorder.hooks.update({"servers.settle": unnoticed})
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert not source.nova.misread
+
+
+def test_a_server_that_nova_takes_for_paused_while_it_runs_is_told_so(source: Source) -> None:
+    """Nova would let no running server go on, and the migration would wait for that for ever."""
+    taken_for(source, "PAUSED")
+    source.agent.running = "running"
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert source.nova.told_active == 1
+    assert "servers.unpause" not in source.recorder.calls
 
 
 def test_an_unexpected_failure_is_a_failure_too(source: Source) -> None:

@@ -43,15 +43,6 @@ def test_a_pause_that_nova_begins_when_it_is_over_is_undone(source: Source) -> N
     assert source.at_home
 
 
-def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(source: Source) -> None:
-    """The engine was killed between two calls of asking again for an unpausing that was lost."""
-    pause_that_nova_has_not_begun(source)
-    source.nova.misread, source.nova.paused_by = True, "sv2m"
-    source.tidy(MINUTE)
-    assert source.at_home
-    assert not source.nova.misread
-
-
 def test_a_pause_of_the_owners_stays(source: Source) -> None:
     pause_that_nova_has_not_begun(source)
     source.nova.pause(source.server_id, by="owner")
