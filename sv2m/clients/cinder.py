@@ -253,7 +253,7 @@ class Cinder:
     def _end_attachments(self, volume_id: str) -> None:
         """Nova deletes a server although Cinder did not answer it, and leaves its volumes attached.
 
-        Cinder asks Nova, and refuses if a server that is there has the volume.
+        Where the volume is connected Cinder asks Nova, and refuses if a server that is there has it.
         """
         doing = f"end the attachments of volume {volume_id}"
         params = {"all_tenants": "1", "volume_id": volume_id}

@@ -15,7 +15,7 @@ caller itself has asked for of a server that is locked for it: nobody else's wis
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,12 +24,13 @@ from sv2m.clients.failures import translated
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds in which nova-compute begins what it was asked for; it does so within one, unless it is very busy.
-BEGINS_WITHIN = 30.0
+#: Seconds in which nova-compute begins what it was asked for, or fails. It does so within one; but when it has lost its
+#: conductor, it takes Nova's rpc_response_timeout, a minute, to find out that it cannot write the beginning down.
+BEGINS_WITHIN = 75.0
 #: Seconds from one look to the next when these are over.
 _PAUSE = 5.0
-#: After this time an unfinished deletion at a nova-compute that reports was cut off: its end could not be written, as
-#: the broker, or nova-compute, died amid it. To be told twice does no harm: it deletes a server once at a time.
+#: After this time something unfinished at a nova-compute that reports was cut off: its end could not be written, as the
+#: broker, or nova-compute, died amid it.
 _CUT_OFF = timedelta(minutes=5)
 #: The action in Nova's record, by the task that a server shows meanwhile.
 _ACTIONS = {"deleting": "delete", "pausing": "pause", "unpausing": "unpause", "suspending": "suspend"}
@@ -38,7 +39,7 @@ _ACTIONS = {"deleting": "delete", "pausing": "pause", "unpausing": "unpause", "s
 class LostRequests:
     """One wait's look at a server: what is lost is asked for again."""
 
-    def __init__(self, client: Callable[[], Any], tasks: tuple[str, ...], clock: Callable[[], float]) -> None:
+    def __init__(self, client: Callable[[], Any], tasks: Collection[str], clock: Callable[[], float]) -> None:
         """``client`` gives python-novaclient's Client; ``tasks`` are those that the waiting caller has asked for."""
         self._client = client
         self._tasks = tasks
@@ -65,12 +66,12 @@ class LostRequests:
             self._reported = None
         elif now >= self._next:
             self._next = now + _PAUSE
-            if self._never_heard(server, _ACTIONS[task], now - self._since):
-                LOG.warning("Nova: server %s is %s, and nova-compute never heard of it: once more", server["id"], task)
+            if self._is_lost(server, _ACTIONS[task], now - self._since):
+                LOG.warning("Nova: server %s is %s, and nova-compute does not know it: once more", server["id"], task)
                 self._task = None
                 self._ask_again(server["id"], task)
 
-    def _never_heard(self, server: dict[str, Any], action: str, waited: float) -> bool:
+    def _is_lost(self, server: dict[str, Any], action: str, waited: float) -> bool:
         reported = self._report(server["host"])
         self._reported = self._reported or reported
         if waited < BEGINS_WITHIN or reported is None or self._reported is None or reported <= self._reported:
@@ -111,7 +112,7 @@ class LostRequests:
             last = max(listed, key=lambda one: str(one.start_time))
             events = actions.get(server_id, last.request_id).events
         begun = [_time(event["start_time"]) for event in events if event["finish_time"] is None]
-        return any(action != "delete" or reported - one < _CUT_OFF for one in begun)
+        return any(reported - one < _CUT_OFF for one in begun)
 
     def _is_at(self, server_id: str, task: str | None) -> bool:
         with translated("Nova", f"read server {server_id}"):

@@ -29,8 +29,6 @@ _POLL = 0.25
 _AT_REST = 10.0
 #: What shows while Nova is doing what leads to a status.
 _LEADS_TO = {"PAUSED": "pausing", "ACTIVE": "unpausing", "SUSPENDED": "suspending"}
-#: Seconds in which a server that is paused already becomes so for Nova; longer than a lost request takes.
-_REPAUSING = 90.0
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 
 
@@ -93,14 +91,7 @@ class Nova:
         self._act(server_id, "pause")
 
     def unpause(self, server_id: str) -> None:
-        """Let the vCPUs of a paused server go on, even if Nova takes it for running.
-
-        :raises sv2m.errors.HostError: Nova takes it for running, and does not come to take it for paused.
-        """
-        if self.get(server_id)["status"] == "ACTIVE":
-            # Nova would refuse. Pausing what is paused changes nothing but what Nova takes it for.
-            self.pause(server_id)
-            self.wait_for(server_id, {"PAUSED"}, _REPAUSING)
+        """Let a paused server's vCPUs go on."""
         self._act(server_id, "unpause")
 
     def suspend(self, server_id: str) -> None:
@@ -218,12 +209,13 @@ class Nova:
         # asked for; and anybody can put it on a server, but nobody on one in a project that is not his.
         return [one for one in found if one.metadata.get(key) == migration_id and one.tenant_id == project_id]
 
-    def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
+    def wait_for(
+        self, server_id: str, statuses: Collection[str], timeout: float, *, ours: bool = False
+    ) -> dict[str, Any]:
         """Wait until the server has one of ``statuses`` and Nova does nothing more with it.
 
-        What was asked for to that end, and lost, is asked for again: only for a server that is locked for SV2M.
-
         :param timeout: seconds.
+        :param ours: the server is locked for SV2M. What was asked for to that end, and lost, is asked for again.
         :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), Nova does nothing with it although it is as
             it was, or the time is over.
         """
@@ -245,22 +237,22 @@ class Nova:
                 raise errors.HostError(f"Nova: server {server_id} stays {server['status']}, and is not {wanted}")
             return False
 
-        return self._watch(server_id, done, timeout, wanted, tuple(_LEADS_TO[one] for one in statuses))
+        tasks = [_LEADS_TO[one] for one in statuses] if ours else ()
+        return self._watch(server_id, done, timeout, wanted, tasks)
 
-    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
+    def settle(self, server_id: str, timeout: float, ours: Collection[str] = ()) -> dict[str, Any]:
         """Wait until Nova does nothing more with a server, and return it as it is then.
 
         What Nova was asked for shows as a task before its answer to the question comes, and until it is done: a server
         that still looks untouched need not be.
 
         :param timeout: seconds.
-        :param ours: the server is locked for SV2M, and whatever Nova does with it SV2M has asked for. If that is lost,
-            it is asked for again.
+        :param ours: tasks that SV2M has asked for, of a server that is locked for it. What is lost of them is asked for
+            again.
         :raises sv2m.errors.NotFound: there is no such server.
         :raises sv2m.errors.HostError: the time is over.
         """
-        tasks = ("pausing", "unpausing") if ours else ()
-        return self._watch(server_id, lambda server: server["task_state"] is None, timeout, "done with its task", tasks)
+        return self._watch(server_id, lambda server: server["task_state"] is None, timeout, "done with its task", ours)
 
     def paused_by_us(self, server_id: str) -> bool:
         """Whether it was SV2M's own user who last asked Nova to pause a server, as Nova's record of actions says."""
@@ -355,7 +347,7 @@ class Nova:
         done: Callable[[dict[str, Any]], bool],
         timeout: float,
         wanted: str,
-        tasks: tuple[str, ...],
+        tasks: Collection[str],
     ) -> dict[str, Any]:
         """Wait until the server is done, and return it as it is then.
 

@@ -55,7 +55,14 @@ OPTS = [
         min=10,
         help="Seconds from the pause at A until everything is sealed; after them the VM is resumed at A.",
     ),
-    cfg.IntOpt("landing_timeout", default=300, min=30, help="Seconds that B has to make volume, port and placeholder."),
+    cfg.IntOpt(
+        "landing_timeout",
+        default=300,
+        # Nova's delete, of which Nova loses the first request, takes longer than lost_requests.BEGINS_WITHIN.
+        min=90,
+        help="Seconds that B has to make volume, port and placeholder, and that Nova has to delete a server or to let "
+        "it go on.",
+    ),
     cfg.StrOpt(
         "landing_network",
         help="Name or id of the Neutron network on which arriving servers' ports are made, as the receiving project "

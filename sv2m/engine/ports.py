@@ -58,14 +58,19 @@ class Servers(Protocol):
         """Ask for the server that claims the room at B; return its id, do not wait."""
         ...
 
-    def wait_for(self, server_id: str, statuses: Collection[str], timeout: float) -> dict[str, Any]:
-        """Wait until the server has one of these statuses and no task; HostError carries Nova's fault."""
+    def wait_for(
+        self, server_id: str, statuses: Collection[str], timeout: float, *, ours: bool = False
+    ) -> dict[str, Any]:
+        """Wait until the server has one of these statuses and no task; HostError carries Nova's fault.
+
+        ``ours``: under our lock; if what was asked for to that end is lost, it is asked for again.
+        """
         ...
 
-    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
+    def settle(self, server_id: str, timeout: float, ours: Collection[str] = ()) -> dict[str, Any]:
         """Wait until Nova does nothing with the server, whatever became of it; raises NotFound.
 
-        What Nova lost is asked for again if the server is ours: locked, so that nobody else has asked for anything.
+        ``ours`` are Nova's tasks that we have asked for under our lock: what is lost of them is asked for again.
         """
         ...
 

@@ -49,13 +49,13 @@ def take_back(work: Work) -> None:
 def restore(work: Work) -> None:
     """Bring the server back to what it was, and destroy this attempt's keys. May be repeated."""
     state, services = work.state, work.services
-    reached = False
+    reached = bool(work.row.host)
     if work.row.host:
         try:
             # An agent that is gone must not keep the VM waiting: what its journal names it undoes when it starts again.
             services.edm.abort(work.context, work.row.host, work.id, patience=_PATIENCE)
-            reached = True
         except errors.HostError as error:
+            reached = not isinstance(error, errors.AgentLost)
             LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
     if state.get("stopped"):
         try:
@@ -84,17 +84,27 @@ def _bring_back(work: Work, *, asking: bool) -> None:
     servers, timeout = work.services.servers, work.services.conf.engine.landing_timeout
     # If not even our lock was set, what Nova does with the server somebody else has asked for.
     ours = locked_by(work.row, servers.get(work.row.server_id or ""))
-    server = servers.settle(work.row.server_id or "", timeout, ours=ours)
+    server = servers.settle(work.row.server_id or "", timeout, ours=("pausing", "unpausing") if ours else ())
     if work.state["found"] == "ACTIVE" and server["status"] in ("ACTIVE", "PAUSED"):
-        power = _power(work, server, asking=asking)
-        if power == "paused":
-            servers.unpause(server["id"])
-            servers.wait_for(server["id"], {"ACTIVE"}, timeout)
+        if _power(work, server, asking=asking) == "paused":
+            server = _unpause(work, server, ours=ours)
+            if _power(work, server, asking=asking) == "paused":
+                raise errors.HostError(f"server {server['id']} runs, says Nova, and stands still on its host")
         elif server["status"] == "PAUSED":
             # Nova could not write down that it goes on, and will not let a running server go on.
             servers.reset_active(server["id"])
     losing.note(work, server)
     servers.unlock(server["id"])
+
+
+def _unpause(work: Work, server: dict[str, Any], *, ours: bool) -> dict[str, Any]:
+    servers, timeout = work.services.servers, work.services.conf.engine.landing_timeout
+    if server["status"] == "ACTIVE":
+        # Nova would refuse to unpause what it takes for running. Pausing what is paused changes nothing but that.
+        servers.pause(server["id"])
+        servers.wait_for(server["id"], {"PAUSED"}, timeout, ours=ours)
+    servers.unpause(server["id"])
+    return servers.wait_for(server["id"], {"ACTIVE"}, timeout, ours=ours)
 
 
 def _power(work: Work, server: dict[str, Any], *, asking: bool) -> str:
@@ -106,7 +116,8 @@ def _power(work: Work, server: dict[str, Any], *, asking: bool) -> str:
     if asking:
         try:
             power = work.services.edm.power(work.context, work.row.host or "", server["id"], _PATIENCE)
-        except errors.SV2MError as error:
+        except Exception as error:
+            # Whatever it is, it must not keep the VM waiting.
             LOG.warning("Migration %s: the agent does not say whether the server runs: %s", work.id, error)
         else:
             if power in ("running", "paused"):

@@ -88,9 +88,9 @@ def _stop_server(work: Work) -> None:
     if work.state["found"] == "ACTIVE":
         timeout = work.services.conf.engine.downtime_timeout
         # An engine that was killed may have asked for it already, and Nova takes no second pause while it pauses.
-        if servers.settle(server_id, timeout, ours=True)["status"] == "ACTIVE":
+        if servers.settle(server_id, timeout, ours=("pausing",))["status"] == "ACTIVE":
             servers.pause(server_id)
-        servers.wait_for(server_id, {"PAUSED"}, timeout)
+        servers.wait_for(server_id, {"PAUSED"}, timeout, ours=True)
 
 
 def _wait_for(work: Work, host: str, wanted: Collection[str], timeout: float) -> None:

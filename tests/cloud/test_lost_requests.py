@@ -54,11 +54,11 @@ def test_a_server_is_paused_goes_on_and_is_deleted_though_the_broker_lost_each_r
     with world.a.session.in_network():
         with _lost(world.a, "nova-compute"):
             nova.pause(server)
-        nova.wait_for(server, {"PAUSED"}, 120)
+        nova.wait_for(server, {"PAUSED"}, 120, ours=True)
         assert world.a.session.run(["virsh", "domstate", server]).stdout.strip() == "paused"
         with _lost(world.a, "nova-compute"):
             nova.unpause(server)
-        nova.wait_for(server, {"ACTIVE"}, 120)
+        nova.wait_for(server, {"ACTIVE"}, 120, ours=True)
         assert world.a.session.run(["virsh", "domstate", server]).stdout.strip() == "running"
         with _lost(world.a, "nova-compute"):
             world.a.manager.call("DELETE", "nova-api", f"/servers/{server}")

@@ -151,9 +151,11 @@ def select(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
 
 def _case(fault: str, role: str, phase: str, route: str) -> Case:
     chance = zlib.crc32(f"{fault}@{role}:{phase}".encode())
-    moments = _moments(fault, role, phase)
     # Only volumes are on a disk that may be filled, and Cinder is asked for nothing else.
     disk = "encrypted" if chance // 8 % 8 == 0 or fault == DISK_FULL or fault.startswith("cinder-") else "plain"
+    moments = _moments(fault, role, phase)
+    if (role, phase, disk) == ("source", "requested", "encrypted"):
+        moments = (LEAVING,)  # while a volume's key is copied it is the API that writes, and the request would be held
     return Case(fault, role, phase, moments[chance % len(moments)], disk, chance // 64 % 6 == 0, route)
 
 

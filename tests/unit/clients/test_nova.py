@@ -242,7 +242,6 @@ def test_a_server_that_cannot_be_deleted(cloud: Cloud, nova: Nova) -> None:
     ],
 )
 def test_actions_are_sent_once(cloud: Cloud, nova: Nova, act: Any, body: dict[str, Any]) -> None:
-    cloud.http.get(f"{NOVA}/servers/s1", **server(status="PAUSED"))
     sent = cloud.http.post(f"{NOVA}/servers/s1/action", [{"status_code": 202}, {"status_code": 503}])
     act(nova)
     assert sent.last_request.json() == body
@@ -282,17 +281,14 @@ def test_whether_a_hosts_nova_compute_is_there(cloud: Cloud, nova: Nova, states:
     assert listed.last_request.qs == {"host": ["node-1"], "binary": ["nova-compute"]}
 
 
-def test_a_paused_server_that_nova_takes_for_running_goes_on(cloud: Cloud, nova: Nova) -> None:
-    """Nova unpauses nothing but what it takes for paused."""
-    states = [server(), server(**{"OS-EXT-STS:task_state": "pausing"}), server(status="PAUSED")]
-    cloud.http.get(f"{NOVA}/servers/s1", states)
-    sent = cloud.http.post(f"{NOVA}/servers/s1/action", status_code=202)
-    nova.unpause("s1")
-    assert [one.json() for one in sent.request_history] == [{"pause": None}, {"unpause": None}]
-
-
 def test_a_server_that_nova_leaves_as_it_is_is_not_waited_for(cloud: Cloud, nova: Nova) -> None:
     """nova-compute failed, and Nova has nothing in hand any more."""
     cloud.http.get(f"{NOVA}/servers/s1", **server())
     with pytest.raises(errors.HostError, match="server s1 stays ACTIVE, and is not PAUSED"):
         nova.wait_for("s1", {"PAUSED"}, 10_000)
+
+
+def test_a_server_that_nova_is_busy_with_now_and_then_is_waited_for(cloud: Cloud, nova: Nova) -> None:
+    rests, busy = server(), server(**{"OS-EXT-STS:task_state": "pausing"})
+    cloud.http.get(f"{NOVA}/servers/s1", [*[rests, busy] * 20, server(status="PAUSED")])
+    assert nova.wait_for("s1", {"PAUSED"}, 10_000)["status"] == "PAUSED"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -107,14 +107,23 @@ class Nova:
         self.slow = 0
         #: When Nova noticed that it had ended by itself.
         self.ended: datetime | None = None
-        #: Its vCPUs stand still although Nova takes it for running: a lost unpausing was being asked for again.
+        #: It stands still although Nova takes it for running, or the other way round.
         self.misread = False
+        #: So often it stands still yet when Nova has let it go on: nova-compute failed at what it was asked for again.
+        self.vain = 0
         #: Whether that shows in the power state that it wrote down.
         self.power_is_known = True
         #: It was told once that the server runs, by whoever had looked.
         self.told_active = 0
+        #: For which tasks, at each settling, what was lost was to be asked for again.
+        self.settled: list[tuple[str, ...]] = []
         self._id = server_id
         self._coming: tuple[int, str] | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether its vCPUs stand still, whatever Nova takes it for."""
+        return self.misread if self.status == "ACTIVE" else not self.misread
 
     @property
     def locked(self) -> bool:
@@ -125,8 +134,7 @@ class Nova:
             raise errors.NotFound("no such server")
         self._work()
         flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
-        stands = self.status == "PAUSED" or (self.misread and self.power_is_known)
-        power = "paused" if stands else "running"
+        power = "paused" if self.status == "PAUSED" or (self.stands and self.power_is_known) else "running"
         described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task, "power": power}
         lock = {"locked": self.locked, "lock_reason": self.lock_reason}
         return {**described, **lock, "config_drive": "", "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
@@ -142,12 +150,11 @@ class Nova:
         self.paused, self.paused_by = self.paused + 1, by
 
     def reset_active(self, server_id: str) -> None:
-        self.status, self.told_active = "ACTIVE", self.told_active + 1
+        self.status, self.misread, self.told_active = "ACTIVE", False, self.told_active + 1
 
     def unpause(self, server_id: str) -> None:
-        if self.misread:
-            self.status, self.misread = "PAUSED", False
         self._begin("unpausing", "PAUSED", "ACTIVE")
+        self.misread, self.vain = self.vain > 0, max(0, self.vain - 1)
 
     def die(self, noticed: datetime | None = None) -> None:
         """Its QEMU ends, and Nova notices that, and stops it."""
@@ -178,15 +185,18 @@ class Nova:
             if looks == 0:
                 self.status, self.task, self._coming = becomes, None, None
 
-    def wait_for(self, server_id: str, statuses: set[str], timeout: float) -> dict[str, Any]:
+    def wait_for(
+        self, server_id: str, statuses: set[str], timeout: float, *, ours: bool = False
+    ) -> dict[str, Any]:
+        assert self.locked or not ours, "what Nova does with a server that is not locked its owner may have asked for"
         for _ in range(_LOOKS):
             server = self.get(server_id)
             if server["status"] in statuses and server["task_state"] is None:
                 return server
         raise errors.HostError(f"the server is {self.status}")
 
-    def settle(self, server_id: str, timeout: float, *, ours: bool = False) -> dict[str, Any]:
-        assert self.locked or not ours, "whatever Nova does with a server that is not locked its owner may have wanted"
+    def settle(self, server_id: str, timeout: float, ours: Collection[str] = ()) -> dict[str, Any]:
+        self.settled.append(tuple(ours))
         for _ in range(_LOOKS):
             server = self.get(server_id)
             if server["task_state"] is None:
@@ -252,8 +262,8 @@ class Agent:
         self.state = "unknown"
         self.changed = False
         self.waits = 0
-        #: What the host says of the server when it is brought back: running or paused; off where it has none.
-        self.running = "off"
+        #: Of whose server it says whether it goes on; as a host without any if there is none.
+        self.sees: Nova | None = None
         self.error: dict[str, str] | None = None
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
@@ -288,7 +298,9 @@ class Agent:
         self.state = "unknown"
 
     def power(self, context: Any, host: str, server_id: str, patience: float) -> str:
-        return self.running
+        if self.sees is None:
+            return "off"
+        return "paused" if self.sees.stands else "running"
 
     def check_removed(self, context: Any, host: str, server_id: str) -> None:
         """It is not there any more."""

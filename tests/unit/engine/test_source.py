@@ -65,28 +65,60 @@ def taken_for(source: Source, status: str) -> None:
     """While the server is brought back, Nova takes it for something else than it was asked for."""
 
     def taken() -> None:
-        source.nova.misread, source.nova.status = status == "ACTIVE", status
+        source.nova.misread, source.nova.status = True, status
 
     source.recorder.failing["edm.manifest"] = BROKEN
     source.recorder.hooks["edm.abort"] = taken
 
 
-@pytest.mark.parametrize("agent", ["paused", "away"])
-def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(source: Source, agent: str) -> None:
+@pytest.mark.parametrize("error", [None, errors.AgentLost("away"), RuntimeError("of the agent's libvirt")])
+def test_a_server_that_nova_takes_for_running_while_it_stands_still_goes_on(
+    source: Source, error: Exception | None
+) -> None:
     """The engine was killed between two calls of asking again for an unpausing that was lost."""
     taken_for(source, "ACTIVE")
-    source.agent.running = "paused"
-    if agent == "away":
-        source.recorder.failing["edm.power"] = errors.AgentLost("away")
+    source.agent.sees = source.nova
+    if error is not None:
+        source.recorder.failing["edm.power"] = error
     assert source.run().phase == "withdrawn"
     assert source.at_home
     assert not source.nova.misread
 
 
+def test_a_server_is_not_given_back_before_it_goes_on(source: Source) -> None:
+    """Nova lost the unpausing, was asked again, failed, and takes the server for running since."""
+    source.recorder.failing["edm.manifest"] = BROKEN
+    source.nova.vain = 2
+    source.agent.sees = source.nova
+    assert source.run().phase == "withdrawn"
+    assert source.at_home
+    assert not source.nova.misread
+    assert source.recorder.calls.count("servers.unpause") == 3
+
+
+def test_an_agent_that_is_gone_is_asked_nothing_more(source: Source) -> None:
+    source.recorder.failing |= {"edm.manifest": BROKEN, "edm.abort": errors.AgentLost("away")}
+    assert source.run().phase == "withdrawn"
+    assert (source.nova.status, source.nova.locked) == ("ACTIVE", False)
+    assert "edm.power" not in source.recorder.calls
+
+
+def test_only_what_was_asked_for_under_our_lock_is_asked_for_again(source: Source) -> None:
+    source.recorder.failing["edm.manifest"] = BROKEN
+    source.run()
+    assert source.nova.settled == [("pausing",), ("pausing", "unpausing")]
+
+
+def test_what_nova_does_with_a_server_that_we_could_not_lock_is_its_owners(source: Source) -> None:
+    source.recorder.failing["servers.lock"] = BROKEN
+    source.run()
+    assert source.nova.settled == [()]
+
+
 def test_a_server_that_the_host_has_paused_and_nova_never_learnt_of_goes_on(source: Source) -> None:
     """The broker died before nova-compute could write down what it had done."""
     taken_for(source, "ACTIVE")
-    source.agent.running = "paused"
+    source.agent.sees = source.nova
 
     def unnoticed() -> None:
         source.nova.power_is_known = False
@@ -100,7 +132,7 @@ def test_a_server_that_the_host_has_paused_and_nova_never_learnt_of_goes_on(sour
 def test_a_server_that_nova_takes_for_paused_while_it_runs_is_told_so(source: Source) -> None:
     """Nova would let no running server go on, and the migration would wait for that for ever."""
     taken_for(source, "PAUSED")
-    source.agent.running = "running"
+    source.agent.sees = source.nova
     assert source.run().phase == "withdrawn"
     assert source.at_home
     assert source.nova.told_active == 1
