@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,9 +41,10 @@ class Record:
         self.sent = self._http.post(f"{NOVA}/servers/s1/action", status_code=202)
         self.deleted = self._http.delete(f"{NOVA}/servers/s1", status_code=204)
 
-    def reports(self, each: float, state: str = "up", first: str = "up") -> None:
-        """How many seconds later nova-compute has reported, each time that it is looked at."""
-        looks = [{"state": first if look == 0 else state, "updated_at": at(look * each)} for look in range(100)]
+    def reports(self, each: float, state: str = "up", first: str = "up", end: int = 100) -> None:
+        """How many seconds later nova-compute has reported, each time that it is looked at, until it ends."""
+        times = [at(min(look, end) * each) for look in range(100)]
+        looks = [{"state": state if look else first, "updated_at": time} for look, time in enumerate(times)]
         bodies = [{"json": {"services": [{"id": "c1", "binary": "nova-compute", **look}]}} for look in looks]
         self.services = self._http.get(f"{NOVA}/os-services", bodies)
 
@@ -134,7 +136,8 @@ def test_an_unpausing_that_fails_when_it_is_asked_for_again_is_not_asked_for_a_t
     record: Record, nova: Nova
 ) -> None:
     record.actions(("unpause", []))
-    record.until_asked("unpausing", "PAUSED", *[server(status="PAUSED")] * 9)
+    failed = (server(status="PAUSED"), busy("unpausing", "PAUSED"))
+    record.until_asked("unpausing", "PAUSED", *failed, *[server(status="PAUSED")] * 9)
     with pytest.raises(errors.HostError, match="stays PAUSED"):
         nova.wait_for("s1", {"ACTIVE"}, 1000, ours=True)
     assert record.asked == [ACTIVE, {"pause": None}, {"unpause": None}]
@@ -206,6 +209,24 @@ def test_what_is_lost_twice_is_asked_for_a_third_time(record: Record, nova: Nova
     assert record.asked.count({"pause": None}) == 3
 
 
+def test_a_nova_compute_that_ends_with_the_second_request_is_not_asked_again(record: Record, nova: Nova) -> None:
+    record.reports(SECONDS, end=1)
+    record.actions(("pause", []))
+    record.shows(busy("pausing"))
+    with pytest.raises(errors.HostError, match="task pausing"):
+        nova.wait_for("s1", {"PAUSED"}, 1000, ours=True)
+    assert record.asked == [ACTIVE, {"pause": None}]
+
+
+def test_nova_is_not_asked_more_often_than_it_has_news(keystone: Keystone, record: Record) -> None:
+    nova = Nova(keystone, sleep=lambda _: None, clock=itertools.count().__next__)
+    record.actions(("pause", [begun(0)]))
+    record.shows(busy("pausing"))
+    with pytest.raises(errors.HostError, match="task pausing"):
+        nova.wait_for("s1", {"PAUSED"}, 200, ours=True)
+    assert 10 < record.services.call_count <= 200 / 5
+
+
 @pytest.mark.parametrize(
     "wait",
     [
@@ -240,10 +261,10 @@ def test_a_server_on_no_host_is_nobodys_to_ask_for(record: Record, nova: Nova) -
     assert (record.asked, record.services.called) == ([], False)
 
 
-def test_a_server_that_goes_while_questions_are_asked_is_gone(cloud: Cloud, record: Record, nova: Nova) -> None:
-    record.shows(*[busy("deleting")] * 9, GONE)
+def test_a_server_of_which_nova_has_no_record_at_this_moment_is_waited_for(cloud: Cloud, record: Record, nova: Nova) -> None:
+    record.shows(*[busy("pausing")] * 9, server(status="PAUSED"))
     cloud.http.get(f"{NOVA}/servers/s1/os-instance-actions", **GONE)
-    nova.delete("s1", 1000)
+    nova.wait_for("s1", {"PAUSED"}, 1000, ours=True)
     assert record.asked == []
 
 
