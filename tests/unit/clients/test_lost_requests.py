@@ -261,7 +261,7 @@ def test_a_server_on_no_host_is_nobodys_to_ask_for(record: Record, nova: Nova) -
     assert (record.asked, record.services.called) == ([], False)
 
 
-def test_a_server_of_which_nova_has_no_record_at_this_moment_is_waited_for(cloud: Cloud, record: Record, nova: Nova) -> None:
+def test_a_server_of_which_nova_has_no_record_just_now_is_waited_for(cloud: Cloud, record: Record, nova: Nova) -> None:
     record.shows(*[busy("pausing")] * 9, server(status="PAUSED"))
     cloud.http.get(f"{NOVA}/servers/s1/os-instance-actions", **GONE)
     nova.wait_for("s1", {"PAUSED"}, 1000, ours=True)
