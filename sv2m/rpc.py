@@ -24,6 +24,10 @@ _REMOTE = "_Remote"
 #: How a server names the error where it is asked for a newer version than it speaks.
 _TOO_OLD = "UnsupportedVersion"
 
+#: Seconds after which who gives no sign of life, as it does while it works, is taken for dead, or for one whom the
+#: broker has never told: the guest may be stopped while we wait.
+SILENCE = 30.0
+
 TOPIC_CONDUCTOR = "sv2m-conductor"
 TOPIC_CMM = "sv2m-cmm"
 TOPIC_AZM = "sv2m-azm"

@@ -16,7 +16,7 @@ class Client:
     VERSION = "1.0"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_CMM, self.VERSION, timeout=timeout)
+        self._client = rpc.client(transport, rpc.TOPIC_CMM, self.VERSION, timeout=timeout, silence=rpc.SILENCE)
 
     def certificate(self, context: dict[str, Any]) -> dict[str, Any]:
         """This cloud's certificate."""

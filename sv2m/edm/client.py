@@ -16,8 +16,6 @@ from sv2m.errors import AgentLost
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
 SLOW_TIMEOUT = 300.0
-#: Seconds after which an agent that gives no sign of life is taken for dead: in such a call the guest may be stopped.
-SILENCE = 30.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
@@ -37,7 +35,7 @@ class Client:
             return rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout, silence=silence, lost=_lost)
 
         self._client = client(timeout)
-        self._slow = client(SLOW_TIMEOUT, SILENCE)
+        self._slow = client(SLOW_TIMEOUT, rpc.SILENCE)
 
     def describe(self, context: dict[str, Any], host: str, server_id: str) -> dict[str, Any]:
         """What the hypervisor knows of a server."""
@@ -46,7 +44,7 @@ class Client:
     def endpoint(self, context: dict[str, Any], host: str) -> dict[str, Any]:
         """Host and port of the data endpoint."""
         # Asked to see whether it lives, too: somebody may wait who can be sent to another host.
-        return self._dict(context, host, "endpoint", patience=SILENCE)
+        return self._dict(context, host, "endpoint", patience=rpc.SILENCE)
 
     def power(self, context: dict[str, Any], host: str, server_id: str, patience: float) -> str:
         """Whether the server's vCPUs go on: running, paused or off.

@@ -12,8 +12,6 @@ from sv2m import rpc
 #: Seconds that Barbican and Glance may take beside Cinder. Whoever calls must wait for longer than the work can last:
 #: he removes what an import has made, and must not do so while it is still being made.
 MARGIN = 300.0
-#: Seconds after which a KM that gives no sign of life in such a call is taken for dead.
-SILENCE = 30.0
 
 
 class Client:
@@ -28,9 +26,11 @@ class Client:
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
     ) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=timeout)
-        longest = volume_timeout + MARGIN
-        self._slow = rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=longest, silence=SILENCE)
+        def client(timeout: float | None) -> rpc.Caller:
+            return rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=timeout, silence=rpc.SILENCE)
+
+        self._client = client(timeout)
+        self._slow = client(volume_timeout + MARGIN)
 
     def make_vmk(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
         """Have Barbican make a VMK."""

@@ -16,7 +16,7 @@ class Client:
     VERSION = "1.0"
 
     def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_MAM, self.VERSION, timeout=timeout)
+        self._client = rpc.client(transport, rpc.TOPIC_MAM, self.VERSION, timeout=timeout, silence=rpc.SILENCE)
 
     def sign(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
         """Sign a message as this cloud."""

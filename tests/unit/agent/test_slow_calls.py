@@ -10,8 +10,9 @@ import pytest
 from oslo_config import cfg
 from oslo_messaging import conffixture
 
-from sv2m.edm.client import SILENCE, SLOW_TIMEOUT, Client
+from sv2m.edm.client import SLOW_TIMEOUT, Client
 from sv2m.errors import AgentLost
+from sv2m.rpc import SILENCE
 
 MIGRATION = "6a1f8f0e-54a6-4c26-8f0f-6c6ad1c1c7a5"
 

@@ -63,6 +63,8 @@ def test_a_module_that_does_not_answer_is_named(
         call(client(rpc.transport(conf), 5))
     assert (away.value.code, away.value.fault) == ("service-unavailable", "host")
     assert len(sent) == 1
+    # A request that the broker lost is not waited for as long as an answer.
+    assert sent[0]["call_monitor_timeout"] == (None if topic == rpc.TOPIC_CONDUCTOR else rpc.SILENCE)
 
 
 def test_an_agent_that_does_not_answer_is_named_by_its_host(conf: cfg.ConfigOpts, sent: list[dict[str, Any]]) -> None:
