@@ -18,7 +18,7 @@ from tests.faults.passage import Passage
 from tests.faults.travellers import Traveller, counts, earlier
 
 #: Seconds from the last repair until both sides are done without anybody's help.
-PATIENCE = 150.0
+PATIENCE = 240.0
 #: Final phases of A, with where the server is then.
 AT_B = ("closed",)
 #: Seconds in which A notices that the server was stopped: Nova's, and until A looks again.
