@@ -59,7 +59,7 @@ class LostRequests:
         if self._to_unpause and task is None and server["status"] == "PAUSED":
             self._to_unpause = False
             self._ask(server["id"], "unpause")
-        if task not in self._tasks:
+        if task not in self._tasks and not (self._to_unpause and task == "pausing"):
             self._task = task
         elif task != self._task:
             self._task, self._since, self._next = task, now, now + BEGINS_WITHIN / 2

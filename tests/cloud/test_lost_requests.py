@@ -21,7 +21,7 @@ from tests.cloud.world import Side, World
 from tests.faults import striking
 
 #: Seconds that SV2M gives them to begin; a few times what they take.
-PATIENCE = 5.0
+PATIENCE = 8.0
 
 
 @pytest.fixture

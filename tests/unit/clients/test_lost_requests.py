@@ -132,6 +132,14 @@ def test_an_unpausing_that_was_lost_goes_by_way_of_a_pause(record: Record, nova:
     assert record.asked == [ACTIVE, {"pause": None}, {"unpause": None}]
 
 
+def test_the_pause_on_the_way_to_an_unpausing_may_be_lost_too(record: Record, nova: Nova) -> None:
+    record.actions(("unpause", []))
+    after = (server(status="PAUSED"), busy("unpausing", "PAUSED"), server())
+    record.until_asked("unpausing", "PAUSED", *[busy("pausing")] * 6, *after)
+    nova.wait_for("s1", {"ACTIVE"}, 1000, ours=True)
+    assert record.asked == [ACTIVE, {"pause": None}, ACTIVE, {"pause": None}, {"unpause": None}]
+
+
 def test_an_unpausing_that_fails_when_it_is_asked_for_again_is_not_asked_for_a_third_time(
     record: Record, nova: Nova
 ) -> None:
