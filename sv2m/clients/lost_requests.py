@@ -9,7 +9,8 @@ ignores, or refuses, to be asked once more.
 What nova-compute has in hand shows as an unfinished event in Nova's record of actions, and what it has not taken out of
 its queue yet it takes out as soon as it lives. So a task without such an event, at a nova-compute that has gone on
 reporting since, is asked for once more, as an administrator would: os-resetState, and the same again. Only what the
-caller itself has asked for of a server that is locked for it: nobody else's wishes are repeated, or undone.
+caller itself has asked for, of a server that is locked for it or is to be deleted: nobody else's wishes are repeated, or
+undone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 #: Seconds in which nova-compute begins what it was asked for, or fails. It does so within one; but when it has lost its
 #: conductor, it takes Nova's rpc_response_timeout, a minute, to find out that it cannot write the beginning down.
 BEGINS_WITHIN = 75.0
-#: Seconds from one look to the next when these are over.
+#: Seconds from one look at nova-compute to the next, when half of these are over.
 _PAUSE = 5.0
 #: After this time something unfinished at a nova-compute that reports was cut off: its end could not be written, as the
 #: broker, or nova-compute, died amid it.
