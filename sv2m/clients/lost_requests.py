@@ -9,8 +9,8 @@ ignores, or refuses, to be asked once more.
 What nova-compute has in hand shows as an unfinished event in Nova's record of actions, and what it has not taken out of
 its queue yet it takes out as soon as it lives. So a task without such an event, at a nova-compute that has gone on
 reporting since, is asked for once more, as an administrator would: os-resetState, and the same again. Only what the
-caller itself has asked for, of a server that is locked for it or is to be deleted: nobody else's wishes are repeated, or
-undone.
+caller itself has asked for, of a server that is locked for it or is to be deleted: nobody else's wishes are repeated,
+or undone.
 """
 
 from __future__ import annotations
