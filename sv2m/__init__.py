@@ -25,7 +25,7 @@ gateway    the peer-facing web application, and the client that calls the peer's
 api        the operator-facing REST API
 db         the truth
 clients    thin adapters to Nova, Barbican, Placement, Neutron, Cinder, Glance
-conf       configuration options; policies: access rules; rounds, rpc, errors: what the rooms share
+conf       configuration options; policies: access rules; rounds, rpc, exchange, errors: what the rooms share
 nova       the filter in nova-api's pipeline
 sdk, cli   openstacksdk resources and the openstack command's plugin
 cmd, wsgi  entry points

@@ -11,12 +11,11 @@ import base64
 import binascii
 
 import requests
-import urllib3
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509 import Certificate, InvalidVersion
 
-from sv2m import errors
+from sv2m import errors, exchange
 from sv2m.cmm.ports import Issued
 
 #: Bytes of the largest answer that is read. A chain of P-384 certificates is a few KiB.
@@ -28,7 +27,7 @@ class EstClient:
 
     :param url: up to and with ``/.well-known/est`` or ``/.well-known/est/LABEL``.
     :param ca_file: PEM file of the CA that vouches for the server; None takes the system's.
-    :param timeout: seconds.
+    :param timeout: seconds for a whole answer.
     """
 
     def __init__(
@@ -56,42 +55,36 @@ class EstClient:
         return self._ask("POST", "simplereenroll", csr_der)
 
     def _ask(self, method: str, operation: str, csr_der: bytes | None) -> Issued:
-        with requests.Session() as http:
-            # Neither a proxy nor credentials from the environment or from ~/.netrc.
-            http.trust_env = False
-            try:
-                answer = http.request(
-                    method,
-                    f"{self._url}/{operation}",
-                    data=base64.encodebytes(csr_der) if csr_der is not None else None,
-                    headers={"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
-                    if csr_der is not None
-                    else {"Accept": "application/pkcs7-mime"},
-                    auth=self._auth,
-                    verify=self._verify,
-                    timeout=self._timeout,
-                    # The password is for the server that was configured, not for where it sends us.
-                    allow_redirects=False,
-                    stream=True,
-                )
-                body = answer.raw.read(MAX_ANSWER + 1, decode_content=True)
-            except requests.exceptions.SSLError as error:
-                raise errors.ConfigurationError(
-                    f"the EST server at {self._url} is not vouched for by [cmm] est_cafile: {error}"
-                ) from error
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                # ValueError: requests reads where an answer redirects to, though it is not followed.
-                raise errors.ServiceUnavailable(
-                    f"the EST server at {self._url} does not answer: {type(error).__name__}"
-                ) from error
-        return self._read(operation, answer, body)
+        try:
+            reply = exchange.ask(
+                method,
+                f"{self._url}/{operation}",
+                within=self._timeout,
+                limit=MAX_ANSWER,
+                verify=self._verify,
+                # The password is for the server that was configured, not for where it sends us.
+                auth=self._auth,
+                data=base64.encodebytes(csr_der) if csr_der is not None else None,
+                headers={"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
+                if csr_der is not None
+                else {"Accept": "application/pkcs7-mime"},
+            )
+        except requests.exceptions.SSLError as error:
+            raise errors.ConfigurationError(
+                f"the EST server at {self._url} is not vouched for by [cmm] est_cafile: {error}"
+            ) from error
+        except requests.RequestException as error:
+            raise errors.ServiceUnavailable(
+                f"the EST server at {self._url} does not answer: {type(error).__name__}"
+            ) from error
+        return self._read(operation, reply)
 
-    def _read(self, operation: str, answer: requests.Response, body: bytes) -> Issued:
-        if answer.status_code == 401:
+    def _read(self, operation: str, answer: exchange.Reply) -> Issued:
+        if answer.status == 401:
             raise errors.ConfigurationError(
                 f"the EST server at {self._url} does not accept [cmm] est_username and est_password"
             )
-        if answer.status_code == 202:
+        if answer.status == 202:
             # RFC 7030, 4.2.3: manual approval; the same request may be sent again later.
             raise errors.HostError(
                 f"the CA has taken the request and wants to be asked again in "
@@ -99,14 +92,14 @@ class EstClient:
                 code="enrolment-pending",
                 remedy="Wait for the CA's approval, then enrol again.",
             )
-        if answer.status_code != 200:
-            said = body[:200].decode("ascii", "replace").strip()
-            raise errors.HostError(f"the EST server refuses {operation} (HTTP {answer.status_code}): {said}")
-        if len(body) > MAX_ANSWER:
+        if answer.status != 200:
+            said = answer.body[:200].decode("ascii", "replace").strip()
+            raise errors.HostError(f"the EST server refuses {operation} (HTTP {answer.status}): {said}")
+        if len(answer.body) > MAX_ANSWER:
             raise errors.HostError(
                 f"the EST server's answer to {operation} is larger than {MAX_ANSWER} bytes"
             )
-        return Issued(_certificates(operation, body))
+        return Issued(_certificates(operation, answer.body))
 
 
 def _certificates(operation: str, body: bytes) -> list[Certificate]:

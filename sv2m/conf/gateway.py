@@ -37,7 +37,7 @@ OPTS = [
         "peer_timeout",
         default=60,
         min=5,
-        help="Seconds to wait for one answer of a peer's gateway.",
+        help="Seconds to wait for one answer of a peer's gateway, from connecting to it to the answer's last byte.",
     ),
     cfg.IntOpt(
         "peer_patience",

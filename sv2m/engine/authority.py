@@ -6,10 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import requests
-import urllib3
 from oslo_config import cfg
 
-from sv2m import errors
+from sv2m import errors, exchange
 from sv2m.evidence import timestamps
 from sv2m.evidence.timestamps import Query, Stamp
 
@@ -20,7 +19,7 @@ class TimestampAuthority:
     :param url: where it answers.
     :param cafile: PEM file of the roots that vouch for it; read anew for each question.
     :param policy: the OID under which it must answer; None: any.
-    :param timeout: seconds.
+    :param timeout: seconds for a whole answer.
     """
 
     def __init__(self, url: str, cafile: str, policy: str | None, timeout: float) -> None:
@@ -58,24 +57,19 @@ class TimestampAuthority:
         return response, query.check(response, roots, self._policy)
 
     def _post(self, body: bytes) -> bytes:
-        limit = timestamps.MAX_RESPONSE
-        with requests.Session() as http:
-            http.trust_env = False
-            try:
-                answer = http.post(
-                    self._url,
-                    data=body,
-                    headers={"Content-Type": timestamps.QUERY_TYPE, "Accept": timestamps.REPLY_TYPE},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
-                )
-                response: bytes = answer.raw.read(limit + 1, decode_content=True)
-            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                # ValueError: requests reads where an answer redirects to, though it is not followed.
-                raise errors.ServiceUnavailable(
-                    f"the timestamp authority does not answer: {type(error).__name__}"
-                ) from error
-        if answer.status_code != 200:
-            raise errors.ServiceUnavailable(f"the timestamp authority answers HTTP {answer.status_code}")
-        return response
+        try:
+            reply = exchange.ask(
+                "POST",
+                self._url,
+                within=self._timeout,
+                limit=timestamps.MAX_RESPONSE,
+                data=body,
+                headers={"Content-Type": timestamps.QUERY_TYPE, "Accept": timestamps.REPLY_TYPE},
+            )
+        except requests.RequestException as error:
+            raise errors.ServiceUnavailable(
+                f"the timestamp authority does not answer: {type(error).__name__}"
+            ) from error
+        if reply.status != 200:
+            raise errors.ServiceUnavailable(f"the timestamp authority answers HTTP {reply.status}")
+        return reply.body

@@ -15,12 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import requests
-import requests.adapters
 
-from sv2m import errors, protocol
+from sv2m import errors, exchange, protocol
 from sv2m.gateway.app import CONTENT_TYPE, PATH
 from sv2m.protocol import fields
 
@@ -37,17 +35,11 @@ class Answer:
     document: bytes | None
 
 
-class _Pinned(requests.adapters.HTTPAdapter):
+def _context(ca_file: str) -> ssl.SSLContext:
     """TLS 1.3 to a server that the agreement's CA vouches for, and no other CA."""
-
-    def __init__(self, ca_file: str) -> None:
-        self._context = ssl.create_default_context(cafile=ca_file)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_3
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Hand the context to urllib3."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
 
 
 @contextmanager
@@ -65,7 +57,7 @@ def _file_of(pem: str) -> Iterator[str]:
 class PeerClient:
     """Calls peers' gateways.
 
-    :param timeout: seconds for one answer.
+    :param timeout: seconds for one answer, from connecting to its last byte.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -82,42 +74,29 @@ class PeerClient:
         """
         if not url.startswith("https://"):
             raise errors.ConfigurationError(f"the peer's url {url} is not https")
-        with requests.Session() as session, _file_of(tls_ca_pem) as ca_file:
-            # No proxy, no netrc, no CA bundle from the environment.
-            session.trust_env = False
-            session.verify = ca_file
-            session.mount("https://", _Pinned(ca_file))
-            try:
-                response = session.post(
+        try:
+            with _file_of(tls_ca_pem) as ca_file:
+                reply = exchange.ask(
+                    "POST",
                     url.rstrip("/") + PATH,
+                    within=self._timeout,
+                    limit=protocol.MAX_DOCUMENT,
+                    context=_context(ca_file),
+                    verify=ca_file,
                     data=document,
                     headers={"Content-Type": CONTENT_TYPE},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
                 )
-                body = _read(response)
-            except requests.exceptions.SSLError as error:
-                raise errors.PeerUnreachable(
-                    f"TLS with {url} failed: {error}",
-                    code="peer-tls",
-                    remedy="Check the TLS CA in the agreement with this peer, and the peer's certificate.",
-                ) from error
-            except requests.RequestException as error:
-                raise errors.PeerUnreachable(f"{url} does not answer: {error}") from error
-            except ValueError as error:
-                # requests reads where an answer redirects to, though it is not followed.
-                raise errors.MalformedMessage(f"the answer of {url} is not HTTP that can be read") from error
-        return _interpret(url, response.status_code, body)
-
-
-def _read(response: requests.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(1 << 16):
-        body += chunk
-        if len(body) > protocol.MAX_DOCUMENT:
+        except requests.exceptions.SSLError as error:
+            raise errors.PeerUnreachable(
+                f"TLS with {url} failed: {error}",
+                code="peer-tls",
+                remedy="Check the TLS CA in the agreement with this peer, and the peer's certificate.",
+            ) from error
+        except requests.RequestException as error:
+            raise errors.PeerUnreachable(f"{url} does not answer: {error}") from error
+        if len(reply.body) > protocol.MAX_DOCUMENT:
             raise errors.MalformedMessage("the peer's answer is larger than any document of the protocol")
-    return bytes(body)
+        return _interpret(url, reply.status, reply.body)
 
 
 def _interpret(url: str, status: int, body: bytes) -> Answer:

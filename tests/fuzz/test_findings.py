@@ -116,7 +116,7 @@ def test_broken_http_of_a_ca_is_an_outage(answer: answers.Parsed) -> None:
     with answers.answering(answer):
         with pytest.raises(errors.ServiceUnavailable):
             HttpFetch(5)("http://crl.test/ca.crl", 1000)
-        with pytest.raises(errors.ServiceUnavailable):
+        with pytest.raises(errors.HostError):
             EstClient("https://ca.test", "cloud", "pass", None, 5).cacerts()
 
 

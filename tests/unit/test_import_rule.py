@@ -12,9 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "sv2m"
 MODULES = {"cmm", "azm", "lmm", "mam", "km", "edm"}
 #: What a room may import of SV2M, beside itself.
-BASE = {"errors", "rpc", "rounds", "conf", "db"}
+BASE = {"errors", "exchange", "rpc", "rounds", "conf", "db"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "exchange": set(),
     "rpc": {"errors"},
     "rounds": {"errors"},
     "conf": set(),
@@ -31,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": BASE | MODULES | {"policies", "protocol", "evidence", "engine"},
     "cmd": {"*"},
     "wsgi": {"*"},
-    "nova": set(),
+    "nova": {"exchange"},
     "sdk": set(),
     "cli": {"errors", "sdk", "evidence"},
     "dashboard": {"sdk"},
