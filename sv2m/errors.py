@@ -21,6 +21,8 @@ from __future__ import annotations
 
 #: Characters of a message; ours are far shorter.
 _LONGEST = 4000
+#: Characters of what somebody gave, where a message quotes it.
+_SHOWN = 40
 
 
 def _line(text: str) -> str:
@@ -31,6 +33,15 @@ def _line(text: str) -> str:
     """
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return shown if shown.isprintable() else "".join(one if one.isprintable() else " " for one in shown)
+
+
+def shown(given: object) -> str:
+    """What a person gave, for a message that names it; or that it is not shown, when it may be a secret.
+
+    A key of 256 bits has 43 characters in base64: none fits into what is shown.
+    """
+    text = str(given)
+    return text if len(text) <= _SHOWN and text.isprintable() else "(a value that is not shown)"
 
 
 class SV2MError(Exception):
@@ -80,6 +91,13 @@ class NotFound(LocalError):
     code = "not-found"
     remedy = "Check the name or id, and that you are in the right project."
     http_status = 404
+
+
+class PrivateKeyGiven(LocalError):
+    """A private key, where none is asked for: none is, of anybody."""
+
+    code = "private-key-given"
+    remedy = "Keep the key where it is, and give certificates alone. Nothing of it was kept."
 
 
 class Conflict(LocalError):
@@ -265,3 +283,16 @@ class NoRoom(PolicyError):
     code = "no-room"
     remedy = "Try later, or ask the operators of the cloud for room."
     http_status = 409
+
+
+def refuse_private_key(given: str | bytes, where: str) -> None:
+    """Insist that there is no private key in PEM, of any kind, in something that somebody gave.
+
+    :param where: the field, option or file, for the message, which quotes nothing.
+    :raises PrivateKeyGiven: there is one.
+    """
+    # Every kind's label ends so: RFC 5958's, OpenSSL's, OpenSSH's, SSH2's. In capitals alone: a certificate's text
+    # may speak of its private key.
+    found = "PRIVATE KEY" in given if isinstance(given, str) else b"PRIVATE KEY" in given
+    if found:
+        raise PrivateKeyGiven(f"{where} holds a private key")

@@ -32,11 +32,11 @@ class Application:
             version = microversion.negotiate(request.headers.get(microversion.HEADER))
             response = self._dispatch(request)
         except errors.SV2MError as error:
-            LOG.info("%s %r: %s (%s)", request.method, request.environ.get("PATH_INFO"), error, error.code)
+            LOG.info("%s: %s (%s)", _named(request), error, error.code)
             version = microversion.MINIMUM
             response = faults.response(error, request_id)
         except Exception:
-            LOG.exception("%s %r failed", request.method, request.environ.get("PATH_INFO"))
+            LOG.exception("%s failed", _named(request))
             version = microversion.MINIMUM
             # Nothing of an unforeseen exception goes out: nobody has looked at what its text may hold.
             response = faults.response(errors.SV2MError("the service failed unexpectedly"), request_id)
@@ -54,6 +54,12 @@ class Application:
         body = _body(request, route)
         call = Call(request, Caller.of(request.environ), self._services, path, query, body)
         return route.handler(call)
+
+
+def _named(request: webob.Request) -> str:
+    """A request, for the log: neither its query nor its body, and of its path no part that may be a secret."""
+    parts = str(request.environ.get("PATH_INFO", "")).split("/")
+    return f"{errors.shown(request.method)} {'/'.join(map(errors.shown, parts))}"
 
 
 def _body(request: webob.Request, route: routes.Route) -> Any:

@@ -54,7 +54,7 @@ def verify(subject: str | None) -> int:
     with engine.session() as session:
         ends = [one for one in audit.subjects(session) if subject in {None, one.subject}]
         if subject is not None and not ends:
-            raise errors.NotFound(f"there is no audit log of {subject}")
+            raise errors.NotFound(f"there is no audit log of {errors.shown(subject)}")
     faults, events = 0, 0
     for end in ends:
         with engine.session() as session:
@@ -214,7 +214,7 @@ def _date(value: str) -> datetime:
     try:
         return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
-        raise errors.LocalError(f"{value} is not a date: YYYY-MM-DD") from error
+        raise errors.LocalError(f"{errors.shown(value)} is not a date: YYYY-MM-DD") from error
 
 
 def _operator() -> str:

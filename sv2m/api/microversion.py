@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from sv2m import errors
 from sv2m.api.faults import UnsupportedVersion
 
 SERVICE_TYPE = "secure-migration"
@@ -40,6 +41,6 @@ def negotiate(header: str | None) -> tuple[int, int]:
     version_asked = (int(match[1]), int(match[2])) if match else None
     if version_asked is None or not MINIMUM <= version_asked <= MAXIMUM:
         raise UnsupportedVersion(
-            f"{SERVICE_TYPE} speaks {text(MINIMUM)} to {text(MAXIMUM)}, not {wanted[:40]!r}"
+            f"{SERVICE_TYPE} speaks {text(MINIMUM)} to {text(MAXIMUM)}, not {errors.shown(wanted)}"
         )
     return version_asked

@@ -137,7 +137,7 @@ def _visible(call: Call, rule: str) -> Migration:
     if row is None or not (
         call.allows(rules.SHOW, row.project_id) or call.caller.project_id == row.project_id
     ):
-        raise errors.NotFound(f"there is no migration {call.path['id']}")
+        raise errors.NotFound(f"there is no migration {errors.shown(call.path['id'])}")
     call.authorize(rule, row.project_id)
     return row
 

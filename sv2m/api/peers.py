@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from sv2m.api.call import Call, answer
 from sv2m.db import engine
 from sv2m.db import peers as rows
 from sv2m.db.models import Peer
+from sv2m.evidence import pem
 from sv2m.policies import peers as rules
 
 _FIELDS = (
@@ -31,10 +31,14 @@ _FIELDS = (
 )
 
 
+_PEMS = ("ca_pem", "tls_ca_pem")
+
+
 def view(row: Peer) -> dict[str, Any]:
     """An agreement as the API shows it."""
     return {
         **{name: getattr(row, name) for name in _FIELDS},
+        **{name: pem.kept(getattr(row, name) or "") for name in _PEMS},
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
     }
@@ -51,7 +55,7 @@ def list_page(call: Call) -> webob.Response:
 def create(call: Call) -> webob.Response:
     """``POST /v1/peers``."""
     call.authorize(rules.CREATE)
-    wanted = call.body["peer"]
+    wanted = _wanted(call)
     if wanted["name"] == call.services.cloud_name:
         raise errors.LocalError(f"{wanted['name']} is this cloud itself", code="peer-is-self")
     _check(wanted)
@@ -71,7 +75,7 @@ def show(call: Call) -> webob.Response:
 def update(call: Call) -> webob.Response:
     """``PATCH /v1/peers/{peer}``."""
     call.authorize(rules.UPDATE)
-    wanted = call.body["peer"]
+    wanted = _wanted(call)
     with engine.session() as session:
         before = rows.get(session, call.path["peer"])
     after = {**view(before), **wanted}
@@ -90,18 +94,16 @@ def delete(call: Call) -> webob.Response:
     return answer(204)
 
 
+def _wanted(call: Call) -> dict[str, Any]:
+    """What the caller wants, with certificates in the one form in which they are kept, and nothing beside them."""
+    wanted = dict(call.body["peer"])
+    for name in _PEMS:
+        if wanted.get(name):
+            wanted[name] = pem.encode(pem.certificates(wanted[name], name))
+    return wanted
+
+
 def _check(peer: Mapping[str, Any]) -> None:
-    for field in ("ca_pem", "tls_ca_pem"):
-        if not peer.get(field):
-            continue
-        try:
-            # The TLS library's own parser: what it takes here it will take when the peer is called.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=peer[field])
-        except (ssl.SSLError, ValueError, TypeError) as error:
-            # TypeError: it is not ASCII.
-            raise errors.LocalError(
-                f"{field} holds no certificate that can be read", code="invalid-request"
-            ) from error
     if peer["direction"] != "outgoing" and not peer.get("project_id"):
         raise errors.LocalError(
             "servers that come in need a project",

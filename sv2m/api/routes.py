@@ -80,5 +80,5 @@ def match(method: str, path: str) -> tuple[Route, dict[str, str]]:
             return route, found.groupdict()
         allowed.append(route.method)
     if allowed:
-        raise MethodNotAllowed(f"{method} is not possible here; possible is {', '.join(allowed)}")
+        raise MethodNotAllowed(f"{errors.shown(method)} is not possible here; possible is {', '.join(allowed)}")
     raise errors.NotFound("there is nothing at this path", remedy="Look at GET / and the API reference.")

@@ -108,7 +108,7 @@ def _check_server(server: Server) -> None:
 
 def _check_agreement(peer: Peer | None, name: str) -> None:
     if peer is None:
-        raise errors.AgreementError(f"there is no agreement with {name}")
+        raise errors.AgreementError(f"there is no agreement with {errors.shown(name)}")
     if not peer.enabled:
         raise errors.AgreementError(f"agreement {name}: enabled is false")
     if peer.direction == "incoming":

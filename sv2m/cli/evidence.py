@@ -8,19 +8,25 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from sv2m import errors
+from sv2m.cli import files
 from sv2m.cli.client import client_of
-from sv2m.cli.faults import shown
-from sv2m.evidence import judge, revocation, timestamps
+from sv2m.cli.faults import shown, told
+from sv2m.cli.guarded import Guarded
+from sv2m.evidence import judge, revocation
 from sv2m.evidence.folder import Folder
 from sv2m.evidence.verifier import Case, refused, verify_all
 
+#: Bytes of the largest file of revocation lists that is read.
+_MAX_LISTS = 64 << 20
 
-class SaveEvidence(command.Command):
+
+class SaveEvidence(Guarded, command.Command):
     """Save the signed messages of a migration, with a text that says how to check them"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -47,7 +53,7 @@ class SaveEvidence(command.Command):
         self.app.stdout.write(f"{saved}\n")
 
 
-class VerifyEvidence(command.Lister):
+class VerifyEvidence(Guarded, command.Lister):
     """Check saved evidence, of one side or of both, against root certificates alone; no cloud is asked
 
     The exit status is 1 when anything is off, or a cloud has contradicted itself.
@@ -84,16 +90,14 @@ class VerifyEvidence(command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], list[Sequence[str]]]:
         """Run it."""
-        try:
-            roots = [one for file in parsed_args.ca for one in timestamps.anchors(_read(file))]
-            tsa = [one for file in parsed_args.tsa_ca or () for one in timestamps.anchors(_read(file))] or None
-            lists = [one for file in parsed_args.crl or () for one in revocation.load_lists(_read(file))]
+        roots = [one for file in parsed_args.ca for one in files.certificates("--ca", file)]
+        tsa = [one for file in parsed_args.tsa_ca or () for one in files.certificates("--tsa-ca", file)] or None
+        lists = [one for file in parsed_args.crl or () for one in _lists(file)]
+        with told():
             opened = [_opened(folder) for folder in parsed_args.folder]
             whole = [one for one in opened if isinstance(one, Folder)]
             cases = verify_all(whole, roots, tsa, lists)
             cases += [one for one in opened if not isinstance(one, Folder)]
-        except errors.SV2MError as error:
-            raise exceptions.CommandError(f"{error} ({error.code})") from error
         found: list[Sequence[str]] = [
             (case.folder.name, one.subject, one.result, one.text) for case in cases for one in case.report.findings
         ]
@@ -121,8 +125,9 @@ def _opened(folder: str) -> Folder | Case:
         return refused(folder, error)
 
 
-def _read(file: str) -> bytes:
+def _lists(file: str) -> list[Any]:
+    given = files.read("--crl", file, _MAX_LISTS)
     try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise exceptions.CommandError(f"{file} cannot be read: {error}") from error
+        return revocation.load_lists(given)
+    except errors.InvalidCertificate as error:
+        raise exceptions.CommandError(f"--crl {files.named(file)}: {error}") from error

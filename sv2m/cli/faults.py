@@ -10,6 +10,8 @@ from typing import Any
 from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 
+from sv2m import errors
+
 
 def sentence(error: Mapping[str, Any]) -> str:
     """An error's message, code and remedy in one line."""
@@ -35,3 +37,15 @@ def shown() -> Iterator[None]:
         if error.get("request_id"):
             text = f"{text} [{error['request_id']}]"
         raise exceptions.CommandError(text) from failure
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show SV2M's own errors, of what is done on this machine.
+
+    :raises osc_lib.exceptions.CommandError: in place of :class:`sv2m.errors.SV2MError`.
+    """
+    try:
+        yield
+    except errors.SV2MError as error:
+        raise exceptions.CommandError(f"{error} ({error.code}). {error.remedy}") from error

@@ -10,9 +10,10 @@ from osc_lib.command import command
 
 from sv2m.cli.client import client_of
 from sv2m.cli.faults import shown
+from sv2m.cli.guarded import Guarded
 
 
-class ListLoad(command.Lister):
+class ListLoad(Guarded, command.Lister):
     """List the load of the compute hosts, and which run short of room"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:

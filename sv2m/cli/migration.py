@@ -13,6 +13,7 @@ from osc_lib.command import command
 
 from sv2m.cli.client import client_of, manager_of
 from sv2m.cli.faults import sentence, shown
+from sv2m.cli.guarded import Guarded
 from sv2m.cli.progress import Progress
 from sv2m.sdk.migration import COMPLETED, FINAL, Migration
 
@@ -41,7 +42,7 @@ def details(migration: Migration) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return (*COLUMNS, "error"), (*(getattr(migration, name) for name in COLUMNS), error)
 
 
-class CreateMigration(command.ShowOne):
+class CreateMigration(Guarded, command.ShowOne):
     """Move a server to another cloud"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -74,7 +75,7 @@ class CreateMigration(command.ShowOne):
         return details(migration)
 
 
-class ListMigration(command.Lister):
+class ListMigration(Guarded, command.Lister):
     """List migrations"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -115,7 +116,7 @@ class ListMigration(command.Lister):
         return columns, rows
 
 
-class ShowMigration(command.ShowOne):
+class ShowMigration(Guarded, command.ShowOne):
     """Show a migration"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -130,7 +131,7 @@ class ShowMigration(command.ShowOne):
             return details(client_of(self).get_migration(parsed_args.migration))
 
 
-class AbortMigration(command.Command):
+class AbortMigration(Guarded, command.Command):
     """Abort a migration: the server runs on where it was"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

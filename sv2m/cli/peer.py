@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from osc_lib import exceptions
 from osc_lib.cli import parseractions
 from osc_lib.command import command
 
+from sv2m.cli import files
 from sv2m.cli.client import client_of, manager_of
 from sv2m.cli.faults import shown
+from sv2m.cli.guarded import Guarded
+from sv2m.evidence import pem
 from sv2m.sdk.peer import Peer
 
 COLUMNS = (
@@ -47,12 +49,11 @@ def _add_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument(
         "--ca-file",
         metavar="<file>",
-        type=Path,
         required=required,
         help="PEM file: the CA that its evidence certificate must come from",
     )
     parser.add_argument(
-        "--tls-ca-file", metavar="<file>", type=Path, help="PEM file: the CA of its TLS (default: the same)"
+        "--tls-ca-file", metavar="<file>", help="PEM file: the CA of its TLS (default: the same)"
     )
     parser.add_argument(
         "--direction",
@@ -92,9 +93,9 @@ def _attributes(manager: Any, parsed_args: argparse.Namespace) -> dict[str, Any]
         "volume_type_map": parsed_args.volume_type_map,
     }
     if parsed_args.ca_file is not None:
-        found["ca_pem"] = parsed_args.ca_file.read_text()
+        found["ca_pem"] = pem.encode(files.certificates("--ca-file", parsed_args.ca_file))
     if parsed_args.tls_ca_file is not None:
-        found["tls_ca_pem"] = parsed_args.tls_ca_file.read_text()
+        found["tls_ca_pem"] = pem.encode(files.certificates("--tls-ca-file", parsed_args.tls_ca_file))
     if parsed_args.limits is not None:
         found["limits"] = {name: _number(name, value) for name, value in parsed_args.limits.items()}
     if parsed_args.project is not None:
@@ -109,7 +110,7 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
-class CreatePeer(command.ShowOne):
+class CreatePeer(Guarded, command.ShowOne):
     """Make an agreement with another cloud"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -127,7 +128,7 @@ class CreatePeer(command.ShowOne):
             return details(client_of(self).create_peer(name=parsed_args.name, **attributes))
 
 
-class ListPeer(command.Lister):
+class ListPeer(Guarded, command.Lister):
     """List the agreements with other clouds"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
@@ -148,7 +149,7 @@ class ListPeer(command.Lister):
         return columns, rows
 
 
-class ShowPeer(command.ShowOne):
+class ShowPeer(Guarded, command.ShowOne):
     """Show the agreement with another cloud"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -163,7 +164,7 @@ class ShowPeer(command.ShowOne):
             return details(client_of(self).get_peer(parsed_args.peer))
 
 
-class SetPeer(command.Command):
+class SetPeer(Guarded, command.Command):
     """Change the agreement with another cloud"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -190,7 +191,7 @@ class SetPeer(command.Command):
             client.update_peer(before, **attributes)
 
 
-class DeletePeer(command.Command):
+class DeletePeer(Guarded, command.Command):
     """End agreements with other clouds"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

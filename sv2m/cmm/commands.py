@@ -62,9 +62,9 @@ def _request(enrolment: Enrolment, out: str | None) -> int:
 
 def _import(enrolment: Enrolment, file: str) -> int:
     try:
-        chain_pem = sys.stdin.read() if file == "-" else Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.LocalError(f"{file} cannot be read: {error}") from error
+        chain_pem = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise errors.LocalError(f"{errors.shown(file)} cannot be read: {error.strerror}") from error
     return _report(enrolment.import_chain(chain_pem))
 
 

@@ -18,7 +18,7 @@ from sv2m import errors
 from sv2m.cmm import ports, request
 from sv2m.db import certificates, engine
 from sv2m.db.models import Certificate
-from sv2m.evidence import path
+from sv2m.evidence import path, pem
 
 LOG = log.getLogger(__name__)
 
@@ -76,22 +76,14 @@ class Enrolment:
                 csr_pem=request.pem(csr),
             )
 
-    def import_chain(self, chain_pem: str) -> Certificate:
+    def import_chain(self, chain_pem: str | bytes) -> Certificate:
         """Take a certificate that the CA made for one of our requests, and sign with it from now on.
 
         :param chain_pem: the certificate and the CAs between it and the trust anchor, in PEM, in any order.
-        :raises sv2m.errors.LocalError: it is for no pending request, or is not an evidence certificate.
+        :raises sv2m.errors.LocalError: it holds something else, or is for no pending request.
         :raises sv2m.errors.InvalidCertificate: the certificate does not chain up to a CA that came with it.
         """
-        try:
-            given = x509.load_pem_x509_certificates(chain_pem.encode())
-            # Names are parsed only when they are looked at; a name of a wrong type is a TypeError.
-            for one in given:
-                _ = one.subject, one.issuer
-        except (ValueError, TypeError, x509.InvalidVersion) as error:
-            raise errors.LocalError(
-                "the file holds no certificate in PEM", code="invalid-certificate"
-            ) from error
+        given = pem.certificates(chain_pem, "the file")
         with engine.session() as session:
             pending = list(certificates.list_all(session, state="pending"))
         for row in pending:
@@ -162,7 +154,7 @@ class Enrolment:
                 remedy="Append the CA's certificate to the file, and import it again.",
             )
         path.validate(chain, self._cloud_name, anchors, now)
-        chain_pem = "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in chain)
+        chain_pem = pem.encode(chain)
         ref = self._secrets.store(
             leaf.public_bytes(Encoding.PEM),
             name=f"sv2m evidence certificate of {self._cloud_name}",

@@ -38,6 +38,8 @@ def start(conf: cfg.ConfigOpts) -> None:
     factory = enginefacade.transaction_context()
     factory.configure(sqlite_fk=True, **dict(conf.database))
     engine = factory.writer.get_engine()
+    # An error of the database then does not quote what was to be written: errors are logged.
+    engine.hide_parameters = True
     if engine.dialect.name == "sqlite":
         _lock_first(engine)
     use(engine)

@@ -64,7 +64,7 @@ def get(session: Session, id_or_name: str) -> Peer:
     """
     row = session.get(Peer, id_or_name) or find(session, id_or_name)
     if row is None:
-        raise errors.NotFound(f"there is no agreement with {id_or_name}")
+        raise errors.NotFound(f"there is no agreement with {errors.shown(id_or_name)}")
     return row
 
 
@@ -79,7 +79,7 @@ def list_page(session: Session, *, limit: int, marker: str | None = None) -> Seq
         try:
             last = get(session, marker)
         except errors.NotFound as error:
-            raise errors.LocalError(f"marker {marker} is not a peer", code="invalid-marker") from error
+            raise errors.LocalError(f"marker {errors.shown(marker)} is not a peer", code="invalid-marker") from error
         query = query.where(Peer.name > last.name)
     return session.scalars(query.order_by(Peer.name).limit(limit)).all()
 

@@ -9,7 +9,7 @@ import requests
 from oslo_config import cfg
 
 from sv2m import errors, exchange
-from sv2m.evidence import timestamps
+from sv2m.evidence import pem, timestamps
 from sv2m.evidence.timestamps import Query, Stamp
 
 
@@ -36,14 +36,15 @@ class TimestampAuthority:
 
     @property
     def ca_pem(self) -> str:
-        """The roots.
+        """The roots, in PEM: they become part of the evidence, so nothing else of the file is taken.
 
-        :raises sv2m.errors.ConfigurationError: the file cannot be read.
+        :raises sv2m.errors.ConfigurationError: the file cannot be read, or holds something else.
         """
         try:
-            return Path(self._cafile).read_text()
-        except (OSError, UnicodeDecodeError) as error:
+            given = Path(self._cafile).read_bytes()
+        except OSError as error:
             raise errors.ConfigurationError(f"[evidence] tsa_cafile cannot be read: {error}") from error
+        return pem.encode(timestamps.anchors(given, "[evidence] tsa_cafile"))
 
     def stamp(self, data: bytes) -> tuple[bytes, Stamp]:
         """A timestamp of these bytes. The authority learns their SHA-512, and nothing else.

@@ -17,6 +17,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sv2m import errors
+from sv2m.evidence import pem
 
 #: Leaf, and at most two CAs between it and the trust anchor.
 MAX_CHAIN = 3
@@ -50,9 +51,9 @@ def load_anchors(ca_pem: str) -> list[x509.Certificate]:
     :raises sv2m.errors.ConfigurationError: there is none.
     """
     try:
-        return x509.load_pem_x509_certificates(ca_pem.encode())
-    except (ValueError, x509.InvalidVersion) as error:
-        raise errors.ConfigurationError("the agreement's CA is not a certificate in PEM") from error
+        return pem.certificates(ca_pem, "the CA of the agreement")
+    except errors.LocalError as error:
+        raise errors.ConfigurationError(str(error)) from error
 
 
 def validate(

@@ -16,6 +16,7 @@ import rfc3161_client as rfc3161
 from cryptography import x509
 
 from sv2m import errors
+from sv2m.evidence import pem
 
 #: Bytes of the largest answer that is read: a token with a chain of certificates has some 6 KiB.
 MAX_RESPONSE = 64 * 1024
@@ -38,15 +39,16 @@ class Stamp:
     certificates: tuple[bytes, ...]
 
 
-def anchors(pem: bytes) -> list[x509.Certificate]:
+def anchors(given: bytes, where: str = "the file of root certificates") -> list[x509.Certificate]:
     """The root certificates of a PEM file.
 
-    :raises sv2m.errors.ConfigurationError: there is none.
+    :param where: which file, for the message.
+    :raises sv2m.errors.ConfigurationError: there is none, or something else.
     """
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
-        raise errors.ConfigurationError("no certificate in PEM is in the file of root certificates") from error
+        return pem.certificates(given, where)
+    except errors.LocalError as error:
+        raise errors.ConfigurationError(str(error)) from error
 
 
 @dataclass(frozen=True)

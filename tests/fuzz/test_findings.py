@@ -190,7 +190,7 @@ def test_what_is_no_json_is_the_callers_mistake(api: API, body: bytes) -> None:
 def test_a_certificate_in_letters_that_pem_has_not_is_the_callers_mistake(api: API, field: str) -> None:
     wanted = {**_PEER, field: CA.replace("M", "é", 1)}
     shown = api("POST", "/v1/peers", {"peer": wanted}, persona="admin")
-    assert (shown.status_int, shown.json["error"]["code"]) == (400, "invalid-request")
+    assert (shown.status_int, shown.json["error"]["code"]) == (400, "not-certificates")
 
 
 _PEER = {"name": "cloud-n.sv2m", "url": "https://n", "ca_pem": CA, "direction": "both", "project_id": "p9"}

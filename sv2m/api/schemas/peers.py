@@ -6,17 +6,24 @@ from __future__ import annotations
 from typing import Any
 
 from sv2m.api import schemas
+from sv2m.evidence import pem
 
-_PEM = {"type": "string", "maxLength": 65536, "pattern": "-----BEGIN CERTIFICATE-----"}
+#: What is in it, :mod:`sv2m.evidence.pem` looks at.
+_PEM = {"type": "string", "maxLength": pem.MAX_BYTES, "minLength": 1}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 _CHANGEABLE: dict[str, Any] = {
     # Nothing but https: the control channel's confidentiality is TLS's.
-    "url": {"type": "string", "maxLength": 1024, "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?\Z"},
+    "url": {
+        "description": "https://HOST or https://HOST:PORT",
+        "type": "string",
+        "maxLength": 1024,
+        "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?\Z",
+    },
     "ca_pem": _PEM,
-    "tls_ca_pem": {"anyOf": [_PEM, {"const": ""}]},
+    "tls_ca_pem": {**_PEM, "minLength": 0},
     "direction": {"enum": ["outgoing", "incoming", "both"]},
-    "project_id": {"anyOf": [schemas.PROJECT, {"type": "null"}]},
+    "project_id": {**schemas.PROJECT, "type": ["string", "null"]},
     "limits": {
         "type": "object",
         "properties": {"memory_mb": _COUNT, "vcpus": _COUNT, "disk_gb": _COUNT, "migrations": _COUNT},
@@ -25,7 +32,10 @@ _CHANGEABLE: dict[str, Any] = {
     # By what the Offer says of a disk, never by the other cloud's name for its type: that is none of our business.
     "volume_type_map": {
         "type": "object",
-        "propertyNames": {"pattern": r"^(plain|[a-z0-9]+(-[a-z0-9:]+){1,3}-[0-9]{3,4})\Z"},
+        "propertyNames": {
+            "title": "plain or CIPHER-BITS, such as aes-xts-plain64-256",
+            "pattern": r"^(plain|[a-z0-9]+(-[a-z0-9:]+){1,3}-[0-9]{3,4})\Z",
+        },
         "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 255},
         "maxProperties": 100,
     },

@@ -6,40 +6,19 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 
-from sv2m.cli import evidence, load, migration, peer, plugin
+from sv2m.cli import evidence, load, migration, peer
 from sv2m.db import engine, migrations
 from sv2m.sdk.proxy import Proxy
 from tests.unit.api.conftest import CA, SERVER
+from tests.unit.cli.conftest import Run
 from tests.unit.sdk.conftest import Connected
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def output() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def run(connected: Connected, output: io.StringIO) -> Run:
-    manager = SimpleNamespace(sdk_connection=connected.connection)
-    manager.secure_migration = plugin.make_client(manager)
-    app = SimpleNamespace(client_manager=manager, stdout=output, api_version={})
-
-    def call(command: Any, *arguments: str) -> Any:
-        instance = command(app, None)
-        return instance.take_action(instance.get_parser("openstack").parse_args(list(arguments)))
-
-    return call
 
 
 def as_dict(shown: tuple[Any, Any]) -> dict[str, Any]:

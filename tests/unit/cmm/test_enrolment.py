@@ -179,6 +179,8 @@ def test_imports_that_are_refused(world: World) -> None:
     key = x509.load_pem_x509_csr((row.csr_pem or "").encode()).public_key()
     for pem, why in (
         ("hello", "no certificate in PEM"),
+        (world.ca.pem + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a private key"),
+        (world.ca.pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "not labelled CERTIFICATE"),
         (world.ca.certify(CLOUD).pem, "pending request"),
         (world.ca.certify(CLOUD, public_key=key).pem, "without its CA's"),
     ):
@@ -286,7 +288,7 @@ def test_the_operators_commands(
     assert capsys.readouterr().out.count("BEGIN CERTIFICATE") == 1
     with pytest.raises(errors.LocalError, match="cannot be read"):
         run(world, "import", str(tmp_path / "missing"))
-    monkeypatch.setattr(sys, "stdin", io.StringIO("nothing"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"nothing")))
     with pytest.raises(errors.LocalError, match="no certificate in PEM"):
         run(world, "import", "-")
 
