@@ -11,6 +11,7 @@ from typing import Any
 
 from sv2m import errors
 from sv2m.clients.keystone import Keystone
+from sv2m.clients.polling import Polling
 from sv2m.clients.rest import RestService
 
 #: 3.67 made the project id in paths optional.
@@ -22,7 +23,6 @@ MIGRATION_KEY = "sv2m_migration"
 ARRIVED_KEY = "sv2m_arrived"
 #: What stands under :data:`MIGRATION_KEY` then.
 ARRIVED = "arrived"
-_POLL = 0.5
 #: Seconds in which cinder-volume begins what it was asked for.
 _BEGINS_WITHIN = 30.0
 #: Of a volume with which Cinder is busy.
@@ -147,17 +147,17 @@ class Cinder:
         :raises sv2m.errors.HostError: the volume fell into an error status, or the deadline passed.
         """
         end = self._clock() + deadline
+        polling = Polling(self._sleep)
         while True:
-            volume = self.volume(volume_id)
-            if volume.status == status:
+            volume = polling.look(lambda: self.volume(volume_id))
+            if volume is not None and volume.status == status:
                 return volume
-            if volume.status.startswith("error"):
+            if volume is not None and volume.status.startswith("error"):
                 raise errors.HostError(f"Cinder: volume {volume_id} is {volume.status} instead of {status}")
             if self._clock() >= end:
-                raise errors.HostError(
-                    f"Cinder: volume {volume_id} is still {volume.status} after {deadline:.0f} s"
-                )
-            self._sleep(_POLL)
+                shown = "cannot be read" if volume is None else f"is still {volume.status}"
+                raise errors.HostError(f"Cinder: volume {volume_id} {shown} after {deadline:.0f} s")
+            polling.pause()
 
     def set_bootable(self, project_id: str, volume_id: str) -> None:
         """Say that a server may boot from a volume."""
@@ -213,12 +213,19 @@ class Cinder:
         end = since + deadline
         before = ""
         done: list[Callable[[str], None]] = []
+        polling = Polling(self._sleep)
         while True:
             try:
-                volume = self.volume(volume_id)
+                volume = polling.look(lambda: self.volume(volume_id))
             except errors.NotFound:
                 return
-            status, now = volume.status, self._clock()
+            now = self._clock()
+            if volume is None:
+                if now >= end:
+                    raise errors.HostError(f"Cinder: volume {volume_id} cannot be read after {deadline:.0f} s")
+                polling.pause()
+                continue
+            status = volume.status
             if status != before:
                 before, since = status, now
             wanted = None
@@ -236,7 +243,7 @@ class Cinder:
                 raise errors.HostError(f"Cinder: volume {volume_id} could not be deleted ({status})")
             elif now >= end:
                 raise errors.HostError(f"Cinder: volume {volume_id} is still {status} after {deadline:.0f} s")
-            self._sleep(_POLL)
+            polling.pause()
 
     def _delete(self, volume_id: str) -> None:
         self._rest.request(f"delete volume {volume_id}", "DELETE", f"/volumes/{volume_id}", accept=(404,))

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sv2m import errors
+from sv2m.clients import cells
 from sv2m.clients.failures import translated
 
 LOG = logging.getLogger(__name__)
@@ -35,13 +36,18 @@ _PAUSE = 5.0
 _CUT_OFF = timedelta(minutes=5)
 #: The action in Nova's record, by the task that a server shows meanwhile.
 _ACTIONS = {"deleting": "delete", "pausing": "pause", "unpausing": "unpause", "suspending": "suspend"}
+#: By what it is asked for, where that has another name: a server that is to be deleted is to be gone, and not kept
+#: until it is reclaimed.
+_REQUESTS = {"deleting": "force_delete"}
+#: Microversions. 2.51 shows events to whoever may see them.
+_READ, _ASKED, _RECORD = "2.1", "2.1", "2.51"
 
 
 class LostRequests:
     """One wait's look at a server: what is lost is asked for again."""
 
-    def __init__(self, client: Callable[[], Any], tasks: Collection[str], clock: Callable[[], float]) -> None:
-        """``client`` gives python-novaclient's Client; ``tasks`` are those that the waiting caller has asked for."""
+    def __init__(self, client: Callable[[str], Any], tasks: Collection[str], clock: Callable[[], float]) -> None:
+        """``client`` gives python-novaclient's Client for a microversion; ``tasks`` are those that were asked for."""
         self._client = client
         self._tasks = tasks
         self._clock = clock
@@ -93,20 +99,18 @@ class LostRequests:
             self._to_unpause = True
             self._ask(server_id, "pause")
         else:
-            self._ask(server_id, _ACTIONS[task])
+            self._ask(server_id, _REQUESTS.get(task, _ACTIONS[task]))
 
     def _report(self, host: str) -> datetime | None:
         """When nova-compute has last reported; None where it does not."""
         if not host:
             return None
-        with translated("Nova", f"read the state of nova-compute on {host}"):
-            found = self._client().services.list(host=host, binary="nova-compute")
-        reports = [service.updated_at for service in found if service.state == "up" and service.updated_at]
-        return max((_time(one) for one in reports), default=None)
+        found = cells.computes(self._client, host)
+        return max((one.reported for one in found if one.up and one.reported), default=None)
 
     def _in_hand(self, server_id: str, action: str, reported: datetime) -> bool:
         with translated("Nova", f"read the actions of server {server_id}"):
-            actions = self._client().instance_action
+            actions = self._client(_RECORD).instance_action
             listed = [one for one in actions.list(server_id) if one.action == action]
             if not listed:
                 return False
@@ -117,11 +121,12 @@ class LostRequests:
 
     def _is_at(self, server_id: str, task: str | None) -> bool:
         with translated("Nova", f"read server {server_id}"):
-            return bool(getattr(self._client().servers.get(server_id), "OS-EXT-STS:task_state") == task)
+            # In a cell that does not answer this is an error; from 2.69 on it would be a server without a task.
+            return bool(getattr(self._client(_READ).servers.get(server_id), "OS-EXT-STS:task_state") == task)
 
     def _ask(self, server_id: str, action: str, *arguments: str) -> None:
         with translated("Nova", f"{action.replace('_', ' ')} server {server_id}"):
-            getattr(self._client().servers, action)(server_id, *arguments)
+            getattr(self._client(_ASKED).servers, action)(server_id, *arguments)
 
 
 def _time(text: str) -> datetime:

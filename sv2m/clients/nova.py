@@ -10,23 +10,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from novaclient import client as nova_client
 
 from sv2m import errors
+from sv2m.clients import cells
 from sv2m.clients.cinder import ARRIVED, ARRIVED_KEY, MIGRATION_KEY
 from sv2m.clients.failures import translated
 from sv2m.clients.keystone import Keystone
 from sv2m.clients.lost_requests import LostRequests
+from sv2m.clients.polling import Polling
 
 #: 2.74 pins a host, 2.73 gives locks a reason; 2.88 takes away the hypervisors' count of servers.
 MICROVERSION = "2.87"
-_POLL = 0.25
+#: 2.73 shows why a server is locked.
+_READ = "2.73"
+#: 2.26 finds servers by their tags.
+_FIND = "2.26"
+#: forceDelete is as old as the API.
+_FORCE_DELETE = "2.1"
 #: Seconds after which a server that is at rest in another status than was asked for will not come to it.
 _AT_REST = 10.0
+#: What [DEFAULT] reclaim_instance_interval makes of a deletion.
+_SOFT_DELETED = "SOFT_DELETED"
 #: What shows while Nova is doing what leads to a status.
 _LEADS_TO = {"PAUSED": "pausing", "ACTIVE": "unpausing", "SUSPENDED": "suspending"}
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
@@ -82,9 +93,18 @@ class Nova:
             extra_specs), volume_ids, image_id (None when it boots from a volume), metadata, fault, lock_reason (None
             when it is not locked, or for no reason).
         :raises sv2m.errors.NotFound: there is no such server.
+        :raises sv2m.errors.ServiceUnavailable: there may be, in a cell of Nova's that does not answer.
         """
+        try:
+            return self._read(server_id)
+        except errors.NotFound:
+            # So looks, too, what is to be deleted in a cell that does not answer.
+            with cells.all_seen(self._client):
+                return self._read(server_id)
+
+    def _read(self, server_id: str) -> dict[str, Any]:
         with translated("Nova", f"read server {server_id}"):
-            return _server(self._client().servers.get(server_id).to_dict())
+            return _server(self._client(_READ).servers.get(server_id).to_dict())
 
     def pause(self, server_id: str) -> None:
         """Stop the server's vCPUs; its memory stays in the host."""
@@ -144,7 +164,7 @@ class Nova:
             for number, volume_id in enumerate(volume_ids)
         ]
         with translated("Nova", f"make a placeholder server for migration {migration_id}"):
-            made = self._client(project_id).servers.create(
+            made = self._client(project_id=project_id).servers.create(
                 name,
                 image_id,
                 flavor_id,
@@ -203,8 +223,12 @@ class Nova:
 
     def _marked(self, key: str, migration_id: str, project_id: str) -> list[Any]:
         wanted = {"all_tenants": 1, "tags": _tag(migration_id)}
-        with translated("Nova", f"find the servers of migration {migration_id}"):
-            found = self._client().servers.list(search_opts=wanted)
+        # What is soft-deleted, and can be restored, Nova lists only to whoever asks for it.
+        trash = {**wanted, "deleted": True, "soft_deleted": True}
+        with cells.all_seen(self._client), translated("Nova", f"find the servers of migration {migration_id}"):
+            servers = self._client(_FIND).servers
+            found = list(servers.list(search_opts=wanted))
+            found += [one for one in servers.list(search_opts=trash) if one.status == _SOFT_DELETED]
         # The answer decides into what a guest is restored and what is deleted. So the mark is looked at and not only
         # asked for; and anybody can put it on a server, but nobody on one in a project that is not his.
         return [one for one in found if one.metadata.get(key) == migration_id and one.tenant_id == project_id]
@@ -229,7 +253,7 @@ class Nova:
                 raise errors.HostError(
                     f"Nova: server {server_id} is in ERROR: {server['fault'] or 'no fault given'}"
                 )
-            if server["status"] in _LEADS_TO and server["task_state"] is None:
+            if server["status"] in (*_LEADS_TO, _SOFT_DELETED) and server["task_state"] is None:
                 resting.append(self._clock())
             else:
                 resting.clear()
@@ -281,31 +305,48 @@ class Nova:
 
         :raises sv2m.errors.ServiceUnavailable: it does not.
         """
-        with translated("Nova", f"read the state of nova-compute on {host}"):
-            found = self._client().services.list(host=host, binary="nova-compute")
-        if not any(service.state == "up" for service in found):
+        if not any(one.up for one in cells.computes(self._client, host)):
             raise errors.ServiceUnavailable(f"nova-compute on {host} does not report to Nova; it has to be started")
 
     def delete(self, server_id: str, timeout: float) -> None:
-        """Delete a server, locked or not, and wait until it is gone; that it is gone already is fine.
+        """Delete a server for good, locked or not, and wait until it is gone; that it is gone already is fine.
+
+        By force, as Nova calls it: with ``[DEFAULT] reclaim_instance_interval`` an ordinary deletion stops a server
+        and keeps it, and each further one makes it be kept anew.
 
         :param timeout: seconds.
-        :raises sv2m.errors.HostError: Nova failed to delete it, or the time is over.
+        :raises sv2m.errors.HostError: Nova failed to delete it, or leaves it as it is, or the time is over.
         """
+        resting: list[float] = []
 
         def failed(server: dict[str, Any]) -> bool:
-            if server["status"] == "ERROR" and server["task_state"] is None:
+            if server["task_state"] is not None:
+                resting.clear()
+            elif server["status"] == "ERROR":
                 raise errors.HostError(
                     f"Nova: server {server_id} could not be deleted: {server['fault']}"
                 )
+            elif server["status"] == _SOFT_DELETED:
+                # An ordinary deletion was under way. Meanwhile Nova ignores another one.
+                self._force_delete(server_id)
+            else:
+                resting.append(self._clock())
+            if resting and resting[-1] - resting[0] >= _AT_REST:
+                raise errors.HostError(
+                    f"Nova: server {server_id} is to be deleted and stays {server['status']}",
+                    remedy="Look whether disable_terminate is set for it in Nova's database: then Nova takes deletions "
+                    "and does nothing.",
+                )
             return False
 
-        try:
-            with translated("Nova", f"delete server {server_id}"):
-                self._client().servers.delete(server_id)
+        with suppress(errors.NotFound):
+            self._force_delete(server_id)
+        with suppress(errors.NotFound):
             self._watch(server_id, failed, timeout, "deleted", ("deleting",))
-        except errors.NotFound:
-            return
+
+    def _force_delete(self, server_id: str) -> None:
+        with translated("Nova", f"delete server {server_id}"):
+            self._client(_FORCE_DELETE).servers.force_delete(server_id)
 
     def hypervisors(self) -> list[Hypervisor]:
         """Every compute host."""
@@ -325,7 +366,7 @@ class Nova:
     def flavors(self, project_id: str | None = None) -> list[Flavor]:
         """The flavors that a project may use: the public ones, and those it was given access to."""
         with translated("Nova", "list flavors"):
-            found = [one.to_dict() for one in self._client(project_id).flavors.list(detailed=True)]
+            found = [one.to_dict() for one in self._client(project_id=project_id).flavors.list(detailed=True)]
         return [
             Flavor(
                 id=str(one["id"]),
@@ -354,27 +395,26 @@ class Nova:
         :param tasks: those that are asked for again if they are lost.
         """
         end = self._clock() + timeout
+        polling = Polling(self._sleep)
         lost = LostRequests(self._client, tasks, self._clock)
         while True:
-            server = self.get(server_id)
-            if done(server):
+            server = polling.look(lambda: self.get(server_id))
+            if server is not None and done(server):
                 return server
             if self._clock() >= end:
-                raise errors.HostError(
-                    f"Nova: server {server_id} is {server['status']} (task {server['task_state']}) after "
-                    f"{timeout:.0f} s, not {wanted}"
-                )
-            lost.look(server)
-            self._sleep(_POLL)
+                raise errors.HostError(f"Nova: server {server_id} {_shown(server)} after {timeout:.0f} s, not {wanted}")
+            if server is not None:
+                polling.look(partial(lost.look, server))
+            polling.pause()
 
     def _act(self, server_id: str, action: str, *args: Any, **kwargs: Any) -> None:
         with translated("Nova", f"{action.replace('_', ' ')} server {server_id}"):
             getattr(self._client().servers, action)(server_id, *args, **kwargs)
 
-    def _client(self, project_id: str | None = None) -> Any:
+    def _client(self, microversion: str = MICROVERSION, *, project_id: str | None = None) -> Any:
         with self._lock:
             return nova_client.Client(
-                MICROVERSION,
+                microversion,
                 session=self._keystone.session(project_id),
                 endpoint_type=self._keystone.interface,
                 region_name=self._keystone.region_name,
@@ -385,7 +425,14 @@ def _tag(migration_id: str) -> str:
     return f"sv2m:{migration_id}"
 
 
+def _shown(server: dict[str, Any] | None) -> str:
+    return "cannot be read" if server is None else f"is {server['status']} (task {server['task_state']})"
+
+
 def _server(body: dict[str, Any]) -> dict[str, Any]:
+    if body["status"] == "UNKNOWN":
+        # Of such a server Nova shows neither name nor metadata. It is neither there nor gone.
+        raise errors.ServiceUnavailable(f"Nova: server {body['id']} is in a cell that does not answer")
     flavor = dict(body["flavor"])
     image = body.get("image")
     power = body.get("OS-EXT-STS:power_state")

@@ -49,6 +49,7 @@ class Cloud:
             AUTH,
             json={"version": {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": AUTH}]}},
         )
+        self.hosts("up")
         http.get("http://cinder.test/v3", json=versions("http://cinder.test/v3/", "3.0"))
         http.get("http://neutron.test", json=versions("http://neutron.test/v2.0/", "2.0"))
         http.get("http://glance.test", json=versions("http://glance.test/v2/", "2.16"))
@@ -61,6 +62,16 @@ class Cloud:
         }
         http.get("http://barbican.test", json={"versions": [barbican]})
         http.get("http://barbican.test/v1/", json={"version": barbican})
+
+    def hosts(self, *states: str) -> requests_mock.adapter._Matcher:
+        """What Nova knows of its hosts: up, down, or unknown, where their cell does not answer."""
+        known = {"id": "c1", "updated_at": "2026-01-01T12:00:00.000000", "status": "enabled"}
+        found = [
+            {"binary": "nova-compute", "host": f"compute-{number}"}
+            | ({"status": "UNKNOWN"} if state == "unknown" else {**known, "state": state})
+            for number, state in enumerate(states)
+        ]
+        return self.http.get("http://nova.test/v2.1/os-services?binary=nova-compute", json={"services": found})
 
     def _token(self, request: Any, context: Any) -> dict[str, Any]:
         self.tokens.append(request.json()["auth"])

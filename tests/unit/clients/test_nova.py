@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 
 from sv2m import errors
 from sv2m.clients.keystone import Keystone
@@ -214,20 +215,211 @@ def test_when_a_server_ended_by_itself(
     assert nova.ended_by_itself("s1") == noticed
 
 
-def test_deleting_waits_and_gone_is_fine(cloud: Cloud, nova: Nova) -> None:
-    gone = {"status_code": 404, "json": {"itemNotFound": {"message": "gone"}}}
-    cloud.http.delete(f"{NOVA}/servers/s1", [{"status_code": 204}, gone])
-    looks = cloud.http.get(f"{NOVA}/servers/s1", [server(), gone])
+GONE: dict[str, Any] = {"status_code": 404, "json": {"itemNotFound": {"message": "gone"}}}
+#: HTTP 500 as Nova says it of a server whose cell does not answer, to a request below 2.69.
+BROKEN: dict[str, Any] = {"status_code": 500, "json": {"computeFault": {"message": "Unexpected API Error."}}}
+
+
+def asked_for(cloud: Cloud, *answers: dict[str, Any]) -> Any:
+    """Actions on server s1."""
+    return cloud.http.post(f"{NOVA}/servers/s1/action", list(answers or [{"status_code": 202}]))
+
+
+def test_deleting_is_for_good_and_waits_and_gone_is_fine(cloud: Cloud, nova: Nova) -> None:
+    asked = asked_for(cloud, {"status_code": 202}, GONE)
+    cloud.http.get(f"{NOVA}/servers/s1", [server(**{"OS-EXT-STS:task_state": "deleting"}), GONE])
     nova.delete("s1", 10)
     nova.delete("s1", 10)
-    assert looks.call_count == 2
+    assert [one.json() for one in asked.request_history] == [{"forceDelete": None}] * 2
+
+
+class Nova34:
+    """Its ``API._delete`` (nova/compute/api.py) for one server, where [DEFAULT] reclaim_instance_interval is set."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.shown: dict[str, Any] = server()
+        self.marked = 0
+        cloud.http.delete(f"{NOVA}/servers/s1", status_code=204, json=self._soft)
+        cloud.http.post(f"{NOVA}/servers/s1/action", json=self._act)
+        cloud.http.get(f"{NOVA}/servers/s1", json=self._show)
+
+    def soft_deleted(self) -> None:
+        self.shown = server(status="SOFT_DELETED", **{"OS-EXT-STS:vm_state": "soft-delete"})
+
+    def _soft(self, request: Any, context: Any) -> None:
+        self.marked += 1
+        self.soft_deleted()
+
+    def _act(self, request: Any, context: Any) -> None:
+        assert request.json() == {"forceDelete": None}
+        context.status_code = 202
+        if self.shown["json"]["server"]["OS-EXT-STS:task_state"] != "soft-deleting":
+            self.shown = GONE
+
+    def _show(self, request: Any, context: Any) -> Any:
+        shown, context.status_code = self.shown, self.shown.get("status_code", 200)
+        if context.status_code == 200 and shown["json"]["server"]["OS-EXT-STS:task_state"] == "soft-deleting":
+            self.soft_deleted()
+        return shown["json"]
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "SUSPENDED", "SOFT_DELETED", "ERROR", "BUILD"])
+def test_where_deletions_are_deferred_ours_is_not(cloud: Cloud, nova: Nova, status: str) -> None:
+    """Each ordinary one would begin the time anew after which Nova reclaims the server, and no migration would end."""
+    there = Nova34(cloud)
+    there.shown = server(status=status)
+    nova.delete("s1", 300)
+    assert there.shown == GONE
+    assert there.marked == 0
+
+
+def test_a_server_that_somebody_is_just_soft_deleting_is_deleted_when_that_is_done(cloud: Cloud, nova: Nova) -> None:
+    there = Nova34(cloud)
+    there.shown = server(**{"OS-EXT-STS:task_state": "soft-deleting"})
+    nova.delete("s1", 300)
+    assert there.shown == GONE
 
 
 def test_a_server_that_cannot_be_deleted(cloud: Cloud, nova: Nova) -> None:
-    cloud.http.delete(f"{NOVA}/servers/s1", status_code=204)
+    asked_for(cloud)
     cloud.http.get(f"{NOVA}/servers/s1", **server(status="ERROR", fault={"message": "volume busy"}))
     with pytest.raises(errors.HostError, match="could not be deleted: volume busy"):
         nova.delete("s1", 10)
+
+
+def test_a_server_that_nova_will_not_delete_is_not_waited_for_to_the_end(cloud: Cloud, nova: Nova) -> None:
+    """disable_terminate: Nova takes the request, with 202, and does nothing."""
+    asked_for(cloud)
+    cloud.http.get(f"{NOVA}/servers/s1", **server())
+    with pytest.raises(errors.HostError, match="is to be deleted and stays ACTIVE") as raised:
+        nova.delete("s1", 10_000)
+    assert "disable_terminate" in raised.value.remedy
+
+
+def test_a_soft_deleted_server_bears_its_mark_still(cloud: Cloud, nova: Nova) -> None:
+    """An administrator may restore it: it is not gone."""
+    kept = {**SERVER, "id": "s2", "tenant_id": PROJECT, "metadata": {"sv2m_migration": "m1"}, "status": "SOFT_DELETED"}
+    deleted = {**kept, "id": "s3", "status": "DELETED"}
+    cloud.http.get(f"{NOVA}/servers/detail", json={"servers": []})
+    trash = f"{NOVA}/servers/detail?deleted=True&soft_deleted=True&tags=sv2m:m1&all_tenants=1"
+    cloud.http.get(trash, json={"servers": [kept, deleted]})
+    assert nova.find_placeholders("m1", PROJECT) == ["s2"]
+
+
+def test_a_placeholder_that_was_soft_deleted_is_not_waited_for(cloud: Cloud, nova: Nova) -> None:
+    cloud.http.get(f"{NOVA}/servers/s1", **server(status="SOFT_DELETED"))
+    with pytest.raises(errors.HostError, match="stays SOFT_DELETED"):
+        nova.wait_for("s1", {"SUSPENDED"}, 10_000)
+
+
+#: What Nova 34 shows of a server in a cell whose database does not answer (``_show_from_down_cell``).
+UNKNOWN: dict[str, Any] = {
+    "json": {
+        "server": {
+            "id": "s1",
+            "status": "UNKNOWN",
+            "tenant_id": "p1",
+            "created": "2026-01-01T00:00:00Z",
+            "user_id": "u1",
+            "links": [],
+            "OS-EXT-AZ:availability_zone": "nova",
+            "OS-EXT-STS:power_state": 0,
+            "flavor": SERVER["flavor"],
+            "image": "",
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda nova: nova.find_placeholders("m1", PROJECT),
+        lambda nova: nova.find_arrived("m1", PROJECT),
+        lambda nova: nova.is_placeholder("s1", "m1"),
+        lambda nova: nova.has_arrived("s1", "m1"),
+        lambda nova: nova.get("s1"),
+        lambda nova: nova.settle("s1", 100),
+        lambda nova: nova.delete("s1", 100),
+    ],
+    ids=["placeholders", "arrived", "is placeholder", "has arrived", "get", "settle", "delete"],
+)
+def test_what_a_cell_that_does_not_answer_hides_is_not_taken_for_gone(cloud: Cloud, nova: Nova, ask: Any) -> None:
+    """Nova leaves its servers out of lists, and what it was about to delete there it does not find."""
+    cloud.http.get(f"{NOVA}/servers/detail", json={"servers": []})
+    cloud.http.get(f"{NOVA}/servers/s1", **GONE)
+    asked_for(cloud, GONE)
+    cloud.hosts("up", "unknown")
+    with pytest.raises(errors.ServiceUnavailable, match="a cell does not answer, among its hosts compute-1"):
+        ask(nova)
+
+
+@pytest.mark.parametrize("look", [1, 2], ids=["before", "after"])
+def test_a_cell_that_answers_only_sometimes_hides_too(cloud: Cloud, nova: Nova, look: int) -> None:
+    cloud.http.get(f"{NOVA}/servers/detail", json={"servers": []})
+    up = {"binary": "nova-compute", "host": "n1", "id": "c1", "state": "up", "status": "enabled"}
+    unknown = {"binary": "nova-compute", "host": "n1", "status": "UNKNOWN"}
+    looks = [{"json": {"services": [unknown if number == look else up]}} for number in (1, 2)]
+    cloud.http.get(f"{NOVA}/os-services?binary=nova-compute", looks)
+    with pytest.raises(errors.ServiceUnavailable, match="a cell does not answer"):
+        nova.find_placeholders("m1", PROJECT)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda nova: nova.get("s1"),
+        lambda nova: nova.is_placeholder("s1", "m1"),
+        lambda nova: nova.has_arrived("s1", "m1"),
+        lambda nova: nova.settle("s1", 100),
+        lambda nova: nova.wait_for("s1", {"ACTIVE"}, 100),
+        lambda nova: nova.delete("s1", 100),
+    ],
+    ids=["get", "is placeholder", "has arrived", "settle", "wait for", "delete"],
+)
+def test_a_server_in_a_cell_that_does_not_answer_is_neither_there_nor_gone(
+    cloud: Cloud, nova: Nova, ask: Any
+) -> None:
+    cloud.http.get(f"{NOVA}/servers/s1", **UNKNOWN)
+    asked_for(cloud)
+    with pytest.raises(errors.ServiceUnavailable, match="s1 is in a cell that does not answer"):
+        ask(nova)
+
+
+def test_a_host_in_a_cell_that_does_not_answer_does_not_report(cloud: Cloud, nova: Nova) -> None:
+    cloud.hosts("unknown")
+    with pytest.raises(errors.ServiceUnavailable, match="does not report"):
+        nova.check_compute("compute-0")
+
+
+@pytest.mark.parametrize("failure", [BROKEN, {"status_code": 503}, {"exc": requests.ConnectTimeout}, UNKNOWN])
+def test_a_look_that_fails_now_and_then_does_not_end_a_wait(
+    cloud: Cloud, nova: Nova, failure: dict[str, Any]
+) -> None:
+    pausing = server(**{"OS-EXT-STS:task_state": "pausing"})
+    cloud.http.get(f"{NOVA}/servers/s1", [*[pausing, failure, failure] * 5, server(status="PAUSED")])
+    assert nova.wait_for("s1", {"PAUSED"}, 1000)["status"] == "PAUSED"
+
+
+def test_a_nova_that_fails_and_fails_ends_a_wait(cloud: Cloud, nova: Nova) -> None:
+    seen = cloud.http.get(f"{NOVA}/servers/s1", [server(status="BUILD"), BROKEN])
+    with pytest.raises(errors.HostError, match="HTTP 500"):
+        nova.wait_for("s1", {"ACTIVE"}, 100_000)
+    assert seen.call_count < 20
+
+
+def test_a_long_wait_asks_less_and_less_often(cloud: Cloud, keystone: Keystone) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    looks = cloud.http.get(f"{NOVA}/servers/s1", **server(status="BUILD"))
+    with pytest.raises(errors.HostError, match="after 600 s"):
+        Nova(keystone, sleep=sleep, clock=lambda: now).wait_for("s1", {"ACTIVE"}, 600)
+    # Every quarter of a second it would be asked 2400 times; and in the first five seconds it is.
+    assert looks.call_count < 220
 
 
 @pytest.mark.parametrize(
