@@ -17,6 +17,8 @@ SERVICES = (
     ("secure-migration", "sv2m", "sv2m-api", ""),
 )
 SERVICE_USERS = ("nova", "placement", "glance", "barbican", "neutron", "cinder", "sv2m")
+#: SV2M's agent, whose project has nothing in it: it reads what keys it is lent, and may do nothing else.
+AGENT, AGENTS = "sv2m-agent", "sv2m-agents"
 #: Roles in the project `research`, which looks the same in both clouds and is another project in each.
 RESEARCHERS = {
     "a": {"alice": "member", "bob": "reader", "mona": "manager"},
@@ -33,6 +35,8 @@ def project_of(user: str) -> str:
         return "admin"
     if user in SERVICE_USERS:
         return "service"
+    if user == AGENT:
+        return AGENTS
     return NEIGHBOUR if user in NEIGHBOURS else RESEARCH
 
 
@@ -44,6 +48,7 @@ def enter(cloud: Cloud) -> None:
     people = {
         RESEARCH: {user: (role,) for user, role in RESEARCHERS[cloud.name].items()},
         NEIGHBOUR: {user: (role,) for user, role in NEIGHBOURS.items()},
+        AGENTS: {AGENT: ("reader",)},
     }
     for name, users in {**people, "service": services}.items():
         body = {"project": {"name": name, "domain_id": "default"}}

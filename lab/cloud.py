@@ -142,9 +142,9 @@ class Cloud(Room):
         password = self.credentials.password(f"mariadb-{user}")
         return f"mysql+pymysql://{user}:{password}@127.0.0.1:{PORTS['mariadb']}/{database}?charset=utf8"
 
-    def transport_url(self, user: str = "openstack") -> str:
+    def transport_url(self, user: str = "openstack", vhost: str = "") -> str:
         password = self.credentials.password(f"rabbitmq-{user}")
-        return f"rabbit://{user}:{password}@127.0.0.1:{PORTS['rabbitmq']}/"
+        return f"rabbit://{user}:{password}@127.0.0.1:{PORTS['rabbitmq']}/{vhost}"
 
 
 @dataclass(frozen=True)

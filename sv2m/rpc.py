@@ -37,9 +37,9 @@ TOPIC_KM = "sv2m-km"
 TOPIC_EDM = "sv2m-edm"
 
 
-def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
-    """The RPC transport that ``transport_url`` names. Opens no connection yet."""
-    return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=ALLOWED_REMOTE_EXCEPTIONS)
+def transport(conf: cfg.ConfigOpts, url: str | None = None) -> oslo_messaging.Transport:
+    """The RPC transport of a URL, by default of ``transport_url``. Opens no connection yet."""
+    return oslo_messaging.get_rpc_transport(conf, url=url, allowed_remote_exmods=ALLOWED_REMOTE_EXCEPTIONS)
 
 
 def _away(topic: str) -> errors.SV2MError:

@@ -164,12 +164,12 @@ def logged(name: str, *texts: str) -> Callable[[Cloud], bool]:
     return ready
 
 
-def credentials(cloud: Cloud, user: str) -> dict[str, Value]:
-    """Options by which a service logs in to Keystone as `user` of the service project."""
+def credentials(cloud: Cloud, user: str, project: str = "service") -> dict[str, Value]:
+    """Options by which a service logs in to Keystone as `user` of a project."""
     return {
         "auth_type": "password",
         "auth_url": cloud.auth_url,
-        "project_name": "service",
+        "project_name": project,
         "project_domain_name": "Default",
         "user_domain_name": "Default",
         "username": user,

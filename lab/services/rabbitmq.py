@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ: a broker of its own for each cloud, with one user for OpenStack and one for SV2M; no guest."""
+"""RabbitMQ: a broker of its own for each cloud; no guest. SV2M's agent has a virtual host, and sees no other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from lab.cloud import PORTS, Cloud
 from lab.ini import write_private
 from lab.services.base import Component, Daemon, listens
 
-USERS = ("openstack", "sv2m")
+#: Of the compute host's agent: the user, and what the virtual host is called before the compute host's name.
+AGENT = "sv2m-agent"
 
 
 def _hash(password: str) -> str:
@@ -21,9 +22,16 @@ def _hash(password: str) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
+def agent_vhost(host: str) -> str:
+    """The virtual host in which the agent of a compute host, or of `{host}`, is called."""
+    return f"sv2m-agent-{host}"
+
+
 def configure(cloud: Cloud) -> None:
     """The users come from a definitions file, because each call of rabbitmqctl starts an Erlang machine."""
-    everything = {"vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    own = agent_vhost(cloud.hostname)
+    permissions = (("openstack", "/"), ("openstack", own), (AGENT, own))
     definitions = {
         "users": [
             {
@@ -32,10 +40,10 @@ def configure(cloud: Cloud) -> None:
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
                 "tags": [],
             }
-            for user in USERS
+            for user in ("openstack", AGENT)
         ],
-        "vhosts": [{"name": "/"}],
-        "permissions": [{"user": user, **everything} for user in USERS],
+        "vhosts": [{"name": "/"}, {"name": own}],
+        "permissions": [{"user": user, "vhost": vhost, **everything} for user, vhost in permissions],
     }
     directory = cloud.etc / "rabbitmq"
     write_private(directory / "definitions.json", json.dumps(definitions))

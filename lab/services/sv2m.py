@@ -6,16 +6,29 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from lab.catalog import AGENT as AGENT_USER
+from lab.catalog import AGENTS
 from lab.cloud import PEER_ADDRESS, PORTS, REGION, Cloud
 from lab.ini import write_ini
 from lab.resources import NETWORK
+from lab.services import rabbitmq
 from lab.services.base import Component, Daemon, answers_http, authtoken, credentials, logged, program
 from lab.ttp.timestamping import POLICY
 
 
 def config(cloud: Cloud) -> Path:
-    """The one file that all four programs read."""
+    """What API, gateway and engine read."""
     return cloud.etc / "sv2m" / "sv2m.conf"
+
+
+def agent_config(cloud: Cloud) -> Path:
+    """What the agent reads: no database, no right in the cloud, a broker's virtual host of its own."""
+    return cloud.etc / "sv2m" / "agent.conf"
+
+
+def configs(cloud: Cloud) -> tuple[Path, ...]:
+    """Every file that a program of SV2M reads."""
+    return config(cloud), agent_config(cloud)
 
 
 def configure(cloud: Cloud) -> None:
@@ -41,12 +54,6 @@ def configure(cloud: Cloud) -> None:
                 "certificate_file": cloud.tls / "gateway.pem",
                 "private_key_file": cloud.tls / "gateway.key",
             },
-            "agent": {
-                "state_path": cloud.directory / "sv2m" / "agent",
-                "data_listen_address": address,
-                "data_endpoint_host": address,
-                "data_port": PORTS["sv2m-agent"],
-            },
             "cmm": {
                 "est_url": f"https://ttp.sv2m:{PORTS['ttp']}/.well-known/est",
                 "est_cafile": cloud.lab.ttp.directory / "ca.pem",
@@ -54,7 +61,10 @@ def configure(cloud: Cloud) -> None:
                 "est_password": cloud.credentials.password("est"),
                 "crl_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/crl.der",
             },
-            "engine": {"landing_network": NETWORK},
+            "engine": {
+                "landing_network": NETWORK,
+                "agent_transport_url": cloud.transport_url(vhost=rabbitmq.agent_vhost("{host}")),
+            },
             "evidence": {
                 "tsa_url": f"http://ttp.sv2m:{PORTS['ttp-crl']}/tsa",
                 "tsa_cafile": cloud.lab.ttp.directory / "ca.pem",
@@ -62,6 +72,29 @@ def configure(cloud: Cloud) -> None:
             },
             "oslo_messaging_rabbit": {"heartbeat_in_pthread": True},
             "oslo_messaging_notifications": {"driver": "messagingv2"},
+        },
+    )
+    _configure_agent(cloud, address)
+
+
+def _configure_agent(cloud: Cloud, address: str) -> None:
+    vhost = rabbitmq.agent_vhost(cloud.hostname)
+    write_ini(
+        agent_config(cloud),
+        {
+            "DEFAULT": {
+                "log_dir": cloud.log,
+                "host": cloud.hostname,
+                "transport_url": cloud.transport_url(rabbitmq.AGENT, vhost),
+            },
+            "service_credentials": credentials(cloud, AGENT_USER, AGENTS),
+            "agent": {
+                "state_path": cloud.directory / "sv2m" / "agent",
+                "data_listen_address": address,
+                "data_endpoint_host": address,
+                "data_port": PORTS["sv2m-agent"],
+            },
+            "oslo_messaging_rabbit": {"heartbeat_in_pthread": True},
         },
     )
 
@@ -86,7 +119,7 @@ ENGINE = Daemon(
 )
 AGENT = Daemon(
     "sv2m-agent",
-    lambda cloud: program("sv2m-agent", config(cloud)),
+    lambda cloud: program("sv2m-agent", agent_config(cloud)),
     logged("sv2m-agent.log", "Agent is ready"),
     needs=("rabbitmq", "catalog", "libvirtd"),
     port=PORTS["sv2m-agent"],

@@ -55,6 +55,10 @@ class Jobs:
         """See Transfers."""
         return self._advertised, self._receiver.port
 
+    def reader(self) -> str:
+        """See Transfers."""
+        return self._keys.user_id()
+
     def start_source(self, migration_id: str, spec: SourceSpec) -> None:
         """See Transfers."""
         with self._starting:

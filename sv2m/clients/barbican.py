@@ -47,6 +47,10 @@ class Barbican:
         self._clients: dict[str | None, Any] = {}
         self._lock = threading.Lock()
 
+    def user_id(self) -> str:
+        """Keystone's id of the user whose rights these are."""
+        return self._keystone.user_id()
+
     def make_key(self, name: str, bits: int = 256) -> str:
         """Have Barbican itself make an AES key, and return its reference.
 

@@ -16,6 +16,7 @@ from sv2m.cmd import modules, program
 from sv2m.cmd.certificates import build_cmm
 from sv2m.cmd.modules import Module
 from sv2m.db import engine as database
+from sv2m.edm.brokers import brokers
 from sv2m.engine.conductor import Conductor
 from sv2m.engine.recovery import Recovery
 from sv2m.engine.tidying import Tidying
@@ -80,13 +81,14 @@ class Engine:
 
     def _conductor(self) -> tuple[Module, Sequence[Rounds]]:
         conf = self._conf
-        services = modules.services(conf, self._transport)
+        agents = brokers(conf, self._transport)
+        services = modules.services(conf, self._transport, agents)
         owner = f"engine:{conf.host}"
         workers = Workers(
             lambda: services, owner, conf.engine.threads, timedelta(seconds=conf.engine.stale_after)
         )
         endpoint = Conductor(services, workers)
-        parts = [workers, *modules.evidence(conf)]
+        parts: list[program.Part] = [modules.Stopping(agents.stop), workers, *modules.evidence(conf)]
         rounds = [Recovery(conf, services, workers, owner), Tidying(conf, services)]
         return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), rounds
 

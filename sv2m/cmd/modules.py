@@ -25,6 +25,7 @@ from sv2m.clients.storage import Storage
 from sv2m.cmd.program import Part
 from sv2m.cmm import client as cmm_client
 from sv2m.edm import client as edm_client
+from sv2m.edm.brokers import Brokers
 from sv2m.engine.authority import TimestampAuthority
 from sv2m.engine.notifying import AuditPublisher
 from sv2m.engine.services import Services
@@ -59,7 +60,7 @@ class Module:
     parts: Sequence[Part] = ()
 
 
-def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Services:
+def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport, agents: Brokers) -> Services:
     """Everything that the conductor calls."""
     keystone = Keystone(conf)
     return Services(
@@ -69,7 +70,7 @@ def services(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Servi
         lmm=lmm_client.Client(transport, TIMEOUT),
         mam=mam_client.Client(transport, TIMEOUT),
         km=km_client.Client(transport, TIMEOUT, conf.km.volume_timeout),
-        edm=edm_client.Client(transport),
+        edm=edm_client.Client(agents),
         peers=PeerClient(conf.gateway.peer_timeout),
         servers=Nova(keystone),
         volumes=Storage(Cinder(keystone), Glance(keystone)),
@@ -114,7 +115,7 @@ def build_lmm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Modu
 def build_mam(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
     """Mutual authentication."""
     keyring = Keyring(cmm_client.Client(transport, TIMEOUT), Barbican(Keystone(conf)), conf.mam.key_lifetime)
-    return Module(rpc.TOPIC_MAM, mam.Endpoint(keyring), [_Stopping(keyring.stop)])
+    return Module(rpc.TOPIC_MAM, mam.Endpoint(keyring), [Stopping(keyring.stop)])
 
 
 def build_km(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
@@ -141,7 +142,7 @@ class _Starting:
         """Nothing is held."""
 
 
-class _Stopping:
+class Stopping:
     """A part that is only stopped."""
 
     def __init__(self, end: Callable[[], None]) -> None:

@@ -15,6 +15,14 @@ OPTS = [
         help="Which RPC endpoints this process serves. Those that touch private keys (mam, km, cmm) may run in an "
         "engine of their own, apart from the rest.",
     ),
+    cfg.StrOpt(
+        "agent_transport_url",
+        secret=True,
+        help="URL of the broker's virtual host in which the agent of a compute host is called; {host} stands for "
+        "that host's [DEFAULT] host. The agent's own transport_url names the same virtual host, by a user of its own. "
+        "Unset: agents are called by transport_url, and whoever is root on a compute host may then call whatever this "
+        "engine's modules offer.",
+    ),
     cfg.IntOpt("threads", default=16, min=2, help="Migrations worked on at the same time by one engine."),
     cfg.IntOpt(
         "offer_lifetime",

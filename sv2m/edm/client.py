@@ -2,16 +2,16 @@
 """RPC client of EDM.
 
 Every call names the compute host whose agent is meant, and asks for no newer version of it than it needs: agents are
-upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 power.
+upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 power;
+1.3 reader.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import oslo_messaging
-
 from sv2m import rpc
+from sv2m.edm.brokers import Brokers
 from sv2m.errors import AgentLost
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
@@ -19,7 +19,7 @@ SLOW_TIMEOUT = 300.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
-_SINCE = {"check_removed": "1.1", "power": "1.2"}
+_SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3"}
 
 
 class Client:
@@ -28,14 +28,11 @@ class Client:
     :raises AgentLost: the host's agent does not answer, from every method.
     """
 
-    VERSION = "1.2"
+    VERSION = "1.3"
 
-    def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        def client(timeout: float | None, silence: float | None = None) -> rpc.Caller:
-            return rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout, silence=silence, lost=_lost)
-
-        self._client = client(timeout)
-        self._slow = client(SLOW_TIMEOUT, rpc.SILENCE)
+    def __init__(self, brokers: Brokers, timeout: float | None = None) -> None:
+        self._brokers = brokers
+        self._timeout = timeout
 
     def describe(self, context: dict[str, Any], host: str, server_id: str) -> dict[str, Any]:
         """What the hypervisor knows of a server."""
@@ -45,6 +42,10 @@ class Client:
         """Host and port of the data endpoint."""
         # Asked to see whether it lives, too: somebody may wait who can be sent to another host.
         return self._dict(context, host, "endpoint", patience=rpc.SILENCE)
+
+    def reader(self, context: dict[str, Any], host: str) -> str:
+        """Keystone's id of the user as which the agent reads keys."""
+        return str(self._dict(context, host, "reader", patience=rpc.SILENCE)["user_id"])
 
     def power(self, context: dict[str, Any], host: str, server_id: str, patience: float) -> str:
         """Whether the server's vCPUs go on: running, paused or off.
@@ -153,8 +154,10 @@ class Client:
         patience: float | None = None,
         **arguments: Any,
     ) -> Any:
-        client = self._slow if slow else self._client
-        return client.at(host, _SINCE.get(method, _FIRST), patience).call(context, method, **arguments)
+        timeout, silence = (SLOW_TIMEOUT, rpc.SILENCE) if slow else (self._timeout, None)
+        with self._brokers.reaching(host) as transport:
+            client = rpc.client(transport, rpc.TOPIC_EDM, self.VERSION, timeout=timeout, silence=silence, lost=_lost)
+            return client.at(host, _SINCE.get(method, _FIRST), patience).call(context, method, **arguments)
 
 
 def _lost(host: str) -> AgentLost:

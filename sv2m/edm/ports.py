@@ -24,6 +24,10 @@ class KeyReader(Protocol):
         """The key's bytes; the caller wipes them. :raises KeyManagerError: it cannot be read."""
         ...
 
+    def user_id(self) -> str:
+        """Keystone's id of the user that reads. :raises SV2MError: it cannot log in."""
+        ...
+
 
 @dataclass(frozen=True)
 class Described:
@@ -66,6 +70,10 @@ class Transfers(Protocol):
 
     def endpoint(self) -> tuple[str, int]:
         """Host and port of the data endpoint."""
+        ...
+
+    def reader(self) -> str:
+        """Keystone's id of the user as which this agent reads keys."""
         ...
 
     def start_source(self, migration_id: str, spec: SourceSpec) -> None:

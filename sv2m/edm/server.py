@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC endpoint of EDM, on topic ``sv2m-edm`` with the compute host as server. Version 1.1.
+"""RPC endpoint of EDM, on topic ``sv2m-edm`` with the compute host as server.
 
 All bytes travel as base64; keys travel as references only.
 """
@@ -26,7 +26,7 @@ class Endpoint:
     :param transfers: the agent's jobs.
     """
 
-    target = oslo_messaging.Target(version="1.2")
+    target = oslo_messaging.Target(version="1.3")
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
@@ -47,6 +47,11 @@ class Endpoint:
         """Host and port of this host's data endpoint."""
         host, port = self._transfers.endpoint()
         return {"host": host, "port": port}
+
+    @oslo_messaging.expose
+    def reader(self, context: dict[str, Any]) -> dict[str, Any]:
+        """``{"user_id"}``: Keystone's id of the user as which this agent reads keys."""
+        return {"user_id": self._transfers.reader()}
 
     @oslo_messaging.expose
     def start_source(self, context: dict[str, Any], migration_id: str, job: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from sv2m.db import engine as database
 from sv2m.db import peers
 from sv2m.db.models import Migration
 from sv2m.engine.forgetting import destroy_keys
+from sv2m.engine.lending import lent
 from sv2m.engine.services import Services
 from sv2m.engine.work import Work
 
@@ -98,7 +99,10 @@ def make_place(work: Work) -> None:
     services.servers.lock(server_id, LOCK_REASON.format(id=work.id))
     # Until now the project could write on it; what is written there from now on is ours.
     services.servers.mark_placeholder(server_id, work.id)
-    services.edm.start_destination(work.context, host, work.id, _job(work, envelope))
+    job = _job(work, envelope)
+    # It has read them when it answers.
+    with lent(work, host, [work.state["vmk_ref"], *work.state["eik_refs"]]):
+        services.edm.start_destination(work.context, host, work.id, job)
 
 
 def _unwrap(work: Work, envelope: protocol.Envelope) -> None:

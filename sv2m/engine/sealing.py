@@ -13,6 +13,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.asking import Stopping
+from sv2m.engine.lending import lent
 from sv2m.engine.marking import LOCK_REASON, check_not_released
 from sv2m.engine.work import Work
 
@@ -30,7 +31,10 @@ def seal(work: Work) -> protocol.Sealed:
     """
     edm, host = work.services.edm, work.row.host or ""
     job = source_job(work)
-    edm.start_source(work.context, host, work.id, job)
+    with lent(work, host, [work.state["vmk_ref"]]):
+        edm.start_source(work.context, host, work.id, job)
+        # It reads VMK before it connects to B.
+        _wait_for(work, host, {"precopy", "ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     # An engine that was restarted may find the agent further than it left it.
     _wait_for(work, host, {"ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     _stop_server(work)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of KM. Version history: 1.0 first version; 1.1 forget takes the number of disks; 1.2 copy_eiks."""
+"""RPC client of KM.
+
+Version history: 1.0 first version; 1.1 forget takes the number of disks; 1.2 copy_eiks;
+1.3 withdraw.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class Client:
     :param volume_timeout: seconds that Cinder may take to make or delete a volume: ``[km] volume_timeout``.
     """
 
-    VERSION = "1.2"
+    VERSION = "1.3"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
@@ -99,6 +103,10 @@ class Client:
     def grant(self, context: dict[str, Any], refs: list[str], user_id: str) -> None:
         """Let one more user read secrets."""
         self._client.call(context, "grant", refs=refs, user_id=user_id)
+
+    def withdraw(self, context: dict[str, Any], refs: list[str], user_id: str) -> None:
+        """Let a user no longer read secrets."""
+        self._client.call(context, "withdraw", refs=refs, user_id=user_id)
 
     def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> dict[str, Any]:
         """Take SV2M's user off a secret's access list, as far as Barbican lets it."""

@@ -23,7 +23,7 @@ LOG = log.getLogger(__name__)
 class Endpoint:
     """Topic ``sv2m-km``."""
 
-    target = oslo_messaging.Target(version="1.2")
+    target = oslo_messaging.Target(version="1.3")
 
     def __init__(
         self, manager: KeyManager, importer: VolumeImporter, keys: ports.KeyStore, user_id: Callable[[], str]
@@ -139,6 +139,12 @@ class Endpoint:
         """Let one more user (an agent's) read secrets of SV2M's own project."""
         for ref in refs:
             self._keys.grant(ref, user_id)
+
+    @oslo_messaging.expose
+    def withdraw(self, context: dict[str, Any], refs: list[str], user_id: str) -> None:
+        """Take back what :meth:`grant` gave. Repeating does no harm, nor that a secret is gone."""
+        for ref in refs:
+            self._keys.revoke(ref, user_id)
 
     @oslo_messaging.expose
     def revoke(self, context: dict[str, Any], grant: dict[str, Any]) -> dict[str, Any]:

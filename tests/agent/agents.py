@@ -29,6 +29,9 @@ class Keys:
     def read(self, ref: str) -> bytearray:
         return bytearray(self.keys[ref])
 
+    def user_id(self) -> str:
+        return "agent"
+
 
 def configuration(uri: str, state: Path, **options: Any) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()

@@ -42,15 +42,16 @@ _LARGEST = 256 << 20
 @pytest.fixture
 def talkative(world: World) -> Iterator[World]:
     """SV2M's programs log everything they can."""
-    before = {side: sv2m.config(side.session.cloud).read_text() for side in (world.a, world.b)}
-    for side, text in before.items():
-        sv2m.config(side.session.cloud).write_text(
-            re.sub(r"(?m)^\[DEFAULT\]$", "[DEFAULT]\ndebug = true", text, count=1)
-        )
+    files = [path for side in (world.a, world.b) for path in sv2m.configs(side.session.cloud)]
+    before = {path: path.read_text() for path in files}
+    for path, text in before.items():
+        path.write_text(re.sub(r"(?m)^\[DEFAULT\]$", "[DEFAULT]\ndebug = true", text, count=1))
+    for side in (world.a, world.b):
         _restart(side)
     yield world
-    for side, text in before.items():
-        sv2m.config(side.session.cloud).write_text(text)
+    for path, text in before.items():
+        path.write_text(text)
+    for side in (world.a, world.b):
         _restart(side)
 
 

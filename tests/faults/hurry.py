@@ -7,6 +7,7 @@ import configparser
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 from lab.ini import write_ini
 from lab.services import sv2m
@@ -38,23 +39,24 @@ PROGRAMS = ("sv2m-engine", "sv2m-agent", "sv2m-gateway", "sv2m-api")
 @contextmanager
 def hurried(world: World) -> Iterator[None]:
     """Both clouds' SV2M with little patience; afterwards as it was."""
-    before = {}
-    changed = []
+    before: dict[Path, str] = {}
+    changed: list[Side] = []
     for side in (world.a, world.b):
-        path = sv2m.config(side.session.cloud)
-        before[side.name] = path.read_text()
-        sections = _sections(before[side.name])
-        hurry = {name: {**sections.get(name, {}), **new} for name, new in OPTIONS.items()}
-        # A run that was killed has left it so.
-        if not all(hurry[name] == sections.get(name) for name in OPTIONS):
-            write_ini(path, {**sections, **hurry})
-            changed.append(side)
+        for path in sv2m.configs(side.session.cloud):
+            text = path.read_text()
+            sections = _sections(text)
+            hurry = {name: {**sections.get(name, {}), **new} for name, new in OPTIONS.items()}
+            # A run that was killed has left it so.
+            if not all(hurry[name] == sections.get(name) for name in OPTIONS):
+                write_ini(path, {**sections, **hurry})
+                before[path] = text
+                changed += [side] if side not in changed else []
     _again(changed)
     try:
         yield
     finally:
-        for side in changed:
-            sv2m.config(side.session.cloud).write_text(before[side.name])
+        for path, text in before.items():
+            path.write_text(text)
         _again(changed)
 
 

@@ -10,6 +10,7 @@ import pytest
 from oslo_config import cfg
 from oslo_messaging import conffixture
 
+from sv2m.edm.brokers import Brokers
 from sv2m.edm.client import SLOW_TIMEOUT, Client
 from sv2m.errors import AgentLost
 from sv2m.rpc import SILENCE
@@ -34,7 +35,7 @@ def client() -> Client:
     conf = cfg.ConfigOpts()
     conf([])
     with conffixture.ConfFixture(conf, transport_url="fake:/"):
-        return Client(oslo_messaging.get_rpc_transport(conf))
+        return Client(Brokers(oslo_messaging.get_rpc_transport(conf)))
 
 
 def test_an_agent_that_dies_in_a_slow_call_is_found_dead_long_before_the_call_would_end(

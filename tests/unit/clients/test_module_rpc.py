@@ -16,6 +16,7 @@ from oslo_messaging import conffixture
 
 from sv2m import errors, rpc
 from sv2m.edm import client as edm_client
+from sv2m.edm.brokers import Brokers
 
 MODULES = ("cmm", "azm", "lmm", "mam", "km")
 
@@ -88,7 +89,7 @@ def _served(topic: str, endpoint: object) -> Iterator[oslo_messaging.RPCTranspor
 def test_an_agent_that_is_not_upgraded_yet_is_asked_for_all_that_it_knows() -> None:
     """Agents are upgraded host by host, after the engine."""
     with _served(rpc.TOPIC_EDM, _OldAgent()) as transport:
-        client = edm_client.Client(transport, 10)
+        client = edm_client.Client(Brokers(transport), 10)
         assert client.describe({}, "here", "s1") == {"power": "running"}
         with pytest.raises(errors.ServiceUnavailable, match="here is older than who asks it") as old:
             client.power({}, "here", "s1", 5)

@@ -15,6 +15,7 @@ from sv2m import errors, rpc
 from sv2m.azm import client as azm_client
 from sv2m.cmm import client as cmm_client
 from sv2m.edm import client as edm_client
+from sv2m.edm.brokers import Brokers
 from sv2m.engine import client as engine_client
 from sv2m.km import client as km_client
 from sv2m.lmm import client as lmm_client
@@ -68,7 +69,7 @@ def test_a_module_that_does_not_answer_is_named(
 
 
 def test_an_agent_that_does_not_answer_is_named_by_its_host(conf: cfg.ConfigOpts, sent: list[dict[str, Any]]) -> None:
-    edm = edm_client.Client(rpc.transport(conf))
+    edm = edm_client.Client(Brokers(rpc.transport(conf)))
     with pytest.raises(errors.AgentLost, match="sv2m-agent on node1 does not answer"):
         edm.endpoint({}, "node1")
     with pytest.raises(errors.AgentLost, match="sv2m-agent on node1 does not answer"):

@@ -14,6 +14,7 @@ from sv2m.cmd import modules
 import oslo_messaging, sv2m.conf
 from oslo_config import cfg
 from sv2m import errors
+from sv2m.edm.brokers import Brokers
 
 timeouts = []
 
@@ -27,7 +28,7 @@ sv2m.conf.register(conf)
 conf([], default_config_files=[])
 transport = oslo_messaging.get_rpc_transport(conf, url="fake:/")
 conf.set_override("volume_timeout", 3600, "km")
-km = modules.services(conf, transport).km
+km = modules.services(conf, transport, Brokers(transport)).km
 for call in (km.remove_imported, km.make_vmk):
     try:
         call({}, "m")

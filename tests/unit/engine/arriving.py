@@ -188,11 +188,18 @@ class Agent:
         self.gone: errors.HypervisorError | None = None
         self.runs = 0
         self.forgotten = False
+        #: Where the keys lie, if the test has them there, and those that it could read when it began.
+        self.keys: surroundings.Km | None = None
+        self.read: set[str] = set()
 
     def endpoint(self, context: Any, host: str) -> dict[str, Any]:
         return {"host": "192.0.2.1", "port": 4711}
 
+    def reader(self, context: Any, host: str) -> str:
+        return f"agent of {host}"
+
     def start_destination(self, context: Any, host: str, migration_id: str, job: dict[str, Any]) -> dict[str, Any]:
+        self.read = self.keys.readable(f"agent of {host}") if self.keys else set()
         if self.state == "unknown":
             self.state = "receiving"
             self.jobs.append(job)
@@ -248,6 +255,7 @@ class Destination:
         self.km = surroundings.Km()
         self.km.stored.clear()
         self.glance.storage = self.km
+        self.agent.keys = self.km
         return {**made, "km": self.km}
 
     def sender(self, **how: Any) -> Sender:

@@ -265,6 +265,9 @@ class Agent:
         #: Of whose server it says whether it goes on; as a host without any if there is none.
         self.sees: Nova | None = None
         self.error: dict[str, str] | None = None
+        #: Where the keys lie, if the test has them there, and those that it could read when it began.
+        self.keys: surroundings.Km | None = None
+        self.read: set[str] = set()
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
         needs = copy.deepcopy(clouds.NEEDS)
@@ -273,7 +276,11 @@ class Agent:
         streams = [{"kind": "memory", "index": 0, "size": 128 << 20}, {"kind": "disk", "index": 0, "size": 1 << 30}]
         return {"needs": needs, "power": "running", "streams": streams}
 
+    def reader(self, context: Any, host: str) -> str:
+        return f"agent of {host}"
+
     def start_source(self, context: Any, host: str, migration_id: str, job: dict[str, Any]) -> None:
+        self.read = self.keys.readable(f"agent of {host}") if self.keys else set()
         if self.state == "unknown":
             self.state = "ready"
 
@@ -333,6 +340,7 @@ class Source:
         self.km, self.peer = surroundings.Km(), Peer(self.identity)
         self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(self.km.stored), Agent()
         self.neutron = Neutron()
+        self.agent.keys = self.km
         around = self.recorder.around
         self.services = Services(
             conf=surroundings.options(self.identity.name),

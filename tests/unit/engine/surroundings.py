@@ -73,6 +73,8 @@ class Km:
         #: Cinder's word: which key opens a volume.
         self.of = {"volume": "eik"}
         self.revoked: list[dict[str, Any]] = []
+        #: Who else reads which key.
+        self.readers: dict[str, set[str]] = {}
         #: In which a volume can be made.
         self.ciphers = {("aes-xts-plain64", 256)}
         self.volumes: dict[str, str] = {}
@@ -130,6 +132,19 @@ class Km:
 
     def open_signature(self, context: Any, vmk_ref: str, sealed_b64: str) -> dict[str, Any]:
         return {"signature_b64": b64(segments.open_signature(self.stored[vmk_ref], base64.b64decode(sealed_b64)))}
+
+    def grant(self, context: Any, refs: list[str], user_id: str) -> None:
+        for ref in refs:
+            assert ref in self.stored
+            self.readers.setdefault(ref, set()).add(user_id)
+
+    def withdraw(self, context: Any, refs: list[str], user_id: str) -> None:
+        for ref in refs:
+            self.readers.get(ref, set()).discard(user_id)
+
+    def readable(self, user_id: str) -> set[str]:
+        """The keys that somebody else reads now."""
+        return {ref for ref, users in self.readers.items() if user_id in users and ref in self.stored}
 
     def destroy(self, context: Any, refs: list[str]) -> dict[str, Any]:
         for ref in refs:

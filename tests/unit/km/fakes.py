@@ -33,6 +33,8 @@ class MemoryKeys:
         self.stuck: set[str] = set()
         #: Other projects' secrets that SV2M's user is let read.
         self.readable: set[str] = set()
+        #: Who is on which of SV2M's own secrets' lists.
+        self.readers: dict[str, set[str]] = {}
         self._numbers = itertools.count(1)
 
     def make_key(self, name: str, bits: int = 256) -> str:
@@ -63,6 +65,16 @@ class MemoryKeys:
         self.handed_out.append(buffer)
         return buffer
 
+    def grant(self, ref: str, user_id: str) -> None:
+        if ref not in self.secrets:
+            raise errors.NotFound(f"no secret {ref}")
+        self.readers.setdefault(ref, set()).add(user_id)
+
+    def revoke(self, ref: str, user_id: str) -> None:
+        if ref in self.secrets and self.secrets[ref].project != OWN:
+            raise errors.KeyManagerError("403")
+        self.readers.get(ref, set()).discard(user_id)
+
     def delete(self, ref: str, *, project_id: str | None = None) -> None:
         if ref in self.stuck:
             raise errors.KeyManagerError(f"cannot delete {ref}")
@@ -72,12 +84,6 @@ class MemoryKeys:
         wanted = (name, project_id or OWN)
         found = {ref: one for ref, one in self.secrets.items() if (one.name, one.project) == wanted}
         return [ref for ref, one in found.items() if mode in (None, one.mode)]
-
-    def grant(self, ref: str, user_id: str) -> None:
-        self.secrets[ref].name += f"+{user_id}"
-
-    def revoke(self, ref: str, user_id: str) -> None:
-        raise errors.KeyManagerError("403")
 
     def reference(self, secret: str) -> str:
         return URL + secret.rsplit("/", 1)[-1]

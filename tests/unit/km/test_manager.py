@@ -201,9 +201,19 @@ def test_a_key_that_could_not_be_deleted_is_found_again_when_those_before_it_are
 def test_an_access_list_that_cannot_be_cleaned_keeps_nothing_waiting(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    world.keys.secrets[world.eik_ref].project = "the owner's"
     assert world.endpoint.revoke({}, {"secret_ref": world.eik_ref, "added": True}) == {"revoked": False}
     assert "openstack acl user remove --user sv2m-user" in caplog.text
     assert world.endpoint.revoke({}, {"secret_ref": world.eik_ref, "added": False}) == {"revoked": False}
+
+
+def test_an_agent_reads_what_it_is_lent_until_it_is_taken_back(world: World) -> None:
+    ekb_ref, _ = world.manager.make_ekb(MIGRATION)
+    world.endpoint.grant({}, [world.vmk_ref], "agent")
+    assert world.keys.readers == {world.vmk_ref: {"agent"}}
+    world.endpoint.withdraw({}, [world.vmk_ref, f"{URL}gone"], "agent")
+    assert not any(world.keys.readers.values())
+    assert ekb_ref in world.keys.secrets
 
 
 def b64(data: bytes) -> str:
