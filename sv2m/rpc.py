@@ -7,6 +7,8 @@ Each module has a topic of its own, so that those that touch private keys may ru
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ import oslo_messaging
 from oslo_config import cfg
 
 from sv2m import errors
+
+LOG = logging.getLogger(__name__)
 
 #: Exceptions of these modules are raised at the caller as the class that they are.
 ALLOWED_REMOTE_EXCEPTIONS = ["sv2m.errors"]
@@ -125,4 +129,36 @@ def server(
     """An RPC server of one module on one host; native threads answer the calls."""
     target = oslo_messaging.Target(topic=topic, server=host)
     access = oslo_messaging.ExplicitRPCAccessPolicy
-    return oslo_messaging.get_rpc_server(transport, target, list(endpoints), access_policy=access)
+    answering = [_Answering(endpoint) for endpoint in endpoints]
+    return oslo_messaging.get_rpc_server(transport, target, answering, access_policy=access)
+
+
+class _Answering:
+    """An endpoint whose errors are answers.
+
+    oslo.messaging logs what an endpoint raises as an accident, with its traceback, unless it was expected. A refusal is
+    one line here, with the migration that it is about; a bug of ours keeps its traceback.
+    """
+
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+        self.target: oslo_messaging.Target = endpoint.target
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._endpoint, name)
+        if not getattr(method, "exposed", False):
+            return method
+
+        @functools.wraps(method)
+        def answer(context: dict[str, Any], **arguments: Any) -> Any:
+            try:
+                return method(context, **arguments)
+            except errors.SV2MError as error:
+                if error.fault == "internal":
+                    raise
+                level = logging.WARNING if error.fault == "host" else logging.INFO
+                about = context.get("migration_id") or context.get("request_id") or "-"
+                LOG.log(level, "Migration %s: %s: %s (%s)", about, name, error, error.code)
+                raise oslo_messaging.ExpectedException() from error
+
+        return answer

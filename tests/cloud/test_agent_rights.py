@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import configparser
-from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import kombu
 import pytest
@@ -57,7 +57,7 @@ def test_the_agents_user_sees_no_server_and_reads_no_key(world: World) -> None:
 def test_the_agents_broker_user_reaches_its_own_virtual_host_alone(world: World) -> None:
     """So it can ask no module for a signature or a key, and give no other agent an order."""
     side = world.a
-    url = _written(side)["DEFAULT"]["transport_url"].replace("rabbit://", "amqp://")
+    url = urlsplit(_written(side)["DEFAULT"]["transport_url"])
     own = rabbitmq.agent_vhost(side.session.cloud.hostname)
     with side.session.in_network():
         _connect(url, own)
@@ -66,6 +66,7 @@ def test_the_agents_broker_user_reaches_its_own_virtual_host_alone(world: World)
                 _connect(url, other)
 
 
-def _connect(url: str, vhost: str) -> Any:
-    with kombu.Connection(url, virtual_host=vhost) as connection:
+def _connect(url: SplitResult, vhost: str) -> None:
+    where = {"hostname": url.hostname, "port": url.port, "userid": url.username, "password": url.password}
+    with kombu.Connection(transport="pyamqp", virtual_host=vhost, **where) as connection:
         connection.ensure_connection(max_retries=1)

@@ -96,6 +96,32 @@ def test_an_agent_that_is_not_upgraded_yet_is_asked_for_all_that_it_knows() -> N
         assert (old.value.code, old.value.fault) == ("module-too-old", "host")
 
 
+class _Refusing:
+    target = oslo_messaging.Target(version="1.0")
+
+    @oslo_messaging.expose
+    def refuse(self, context: dict[str, Any], fault: str) -> None:
+        by = {"policy": errors.NoRoom, "host": errors.AgentLost, "internal": errors.SV2MError}
+        raise by[fault]("no")
+
+
+@pytest.mark.parametrize(
+    ("fault", "level", "traceback"),
+    [("policy", "INFO", False), ("host", "WARNING", False), ("internal", "ERROR", True)],
+)
+def test_a_refusal_is_one_line_in_the_log_and_a_bug_has_its_traceback(
+    caplog: pytest.LogCaptureFixture, fault: str, level: str, traceback: bool
+) -> None:
+    caplog.set_level("INFO")
+    with _served(rpc.TOPIC_LMM, _Refusing()) as transport, pytest.raises(errors.SV2MError):
+        rpc.client(transport, rpc.TOPIC_LMM, "1.0", timeout=10).call({"migration_id": "m1"}, "refuse", fault=fault)
+    told = [one for one in caplog.records if one.levelname == level]
+    assert len(told) == 1
+    assert bool(told[0].exc_info) is traceback
+    assert traceback or told[0].getMessage().startswith("Migration m1: refuse: ")
+    assert not [one for one in caplog.records if one.exc_info and not traceback]
+
+
 def test_errors_cross_with_code_and_remedy() -> None:
     with _served(rpc.TOPIC_LMM, _Endpoint()) as transport:
         client = importlib.import_module("sv2m.lmm.client").Client(transport, 10)
