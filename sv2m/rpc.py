@@ -42,8 +42,22 @@ TOPIC_EDM = "sv2m-edm"
 
 
 def transport(conf: cfg.ConfigOpts, url: str | None = None) -> oslo_messaging.Transport:
-    """The RPC transport of a URL, by default of ``transport_url``. Opens no connection yet."""
-    return oslo_messaging.get_rpc_transport(conf, url=url, allowed_remote_exmods=ALLOWED_REMOTE_EXCEPTIONS)
+    """The RPC transport of a URL, by default of ``transport_url``. Opens no connection yet.
+
+    :raises sv2m.errors.ConfigurationError: there is no such transport.
+    """
+    try:
+        return oslo_messaging.get_rpc_transport(conf, url=url, allowed_remote_exmods=ALLOWED_REMOTE_EXCEPTIONS)
+    except oslo_messaging.DriverLoadFailure as error:
+        raise errors.ConfigurationError(f"transport_url: oslo.messaging has no driver {error.driver}") from error
+    except ImportError as error:
+        raise errors.ConfigurationError(f"transport_url: the driver lacks a Python package: {error}") from error
+    except (oslo_messaging.InvalidTransportURL, ValueError):
+        # What is wrong with it may quote its password, which a slash or a colon has put in a wrong place.
+        raise errors.ConfigurationError(
+            "transport_url is no URL of the form rabbit://USER:PASSWORD@HOST:PORT/VHOST; special characters in its "
+            "parts are percent-encoded"
+        ) from None
 
 
 def _away(topic: str) -> errors.SV2MError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 
@@ -12,6 +13,8 @@ from oslo_config import cfg
 
 from sv2m import errors
 from sv2m.cmd import assembly, program
+
+LOG = logging.getLogger(__name__)
 
 
 class Listener:
@@ -54,6 +57,7 @@ class Listener:
         self._server = server
         self._thread = threading.Thread(target=server.serve, name="api", daemon=True)
         self._thread.start()
+        LOG.info("API is ready on %s port %d", options.listen_address, options.port)
 
     def stop(self) -> None:
         """Stop listening; answers under way are finished."""

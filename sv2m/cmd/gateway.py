@@ -79,6 +79,7 @@ class Listener:
         self._door.start()
         self._thread = threading.Thread(target=server.serve, name="gateway", daemon=True)
         self._thread.start()
+        LOG.info("Gateway is ready on %s port %d", options.listen_address, options.port)
 
     def stop(self) -> None:
         """Stop listening; answers under way are finished."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any, ParamSpec, Protocol
 
 from oslo_config import cfg
@@ -16,7 +17,7 @@ from oslo_log import log
 from oslo_service import service
 
 from sv2m import conf as sv2m_conf
-from sv2m import errors
+from sv2m import errors, rpc
 from sv2m.cmd import core_files
 from sv2m.db import engine as database
 from sv2m.policies.enforcer import Enforcer
@@ -50,12 +51,21 @@ def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
     log.register_options(conf)
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "amqp=WARN", "oslo_messaging=INFO"])
     try:
-        conf(sys.argv[1:] if argv is None else list(argv), project="sv2m")
+        conf(sys.argv[1:] if argv is None else list(argv), project="sv2m", version=version())
         log.setup(conf, "sv2m")
         _read_all(conf)
     except cfg.Error as error:
         raise errors.ConfigurationError(" ".join(str(error).split())) from error
+    except UnicodeDecodeError as error:
+        raise errors.ConfigurationError(
+            f"a configuration file is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}"
+        ) from error
     return conf
+
+
+def version() -> str:
+    """This release of SV2M, as the packages say it."""
+    return metadata.version("sv2m")
 
 
 def _read_all(conf: cfg.ConfigOpts) -> None:
@@ -115,6 +125,16 @@ def check_listener(address: str, port: int, certificate_file: str | None, privat
             ) from error
 
 
+def check_backends(conf: cfg.ConfigOpts, *, database_too: bool) -> None:
+    """Whether broker, and database, can be what the configuration names. They may be away, and come back.
+
+    :raises ConfigurationError: one cannot: a worker would end, and be started again for ever.
+    """
+    rpc.transport(conf).cleanup()
+    if database_too:
+        database.check(conf)
+
+
 def check_policy(conf: cfg.ConfigOpts) -> None:
     """Whether the policy file can be read: asked before the workers are started.
 
@@ -161,6 +181,7 @@ def run(
     :raises ConfigurationError: it cannot start.
     """
     require(conf, *required)
+    check_backends(conf, database_too="database.connection" in required)
     if check is not None:
         check()
     service.launch(conf, Program(parts), workers=1, restart_method="mutate").wait()

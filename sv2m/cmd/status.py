@@ -11,7 +11,8 @@ from oslo_db import exception as db_exc
 from oslo_upgradecheck import common_checks, upgradecheck
 
 from sv2m import conf as sv2m_conf
-from sv2m.cmd import core_files
+from sv2m import errors, rpc
+from sv2m.cmd import core_files, program
 from sv2m.db import certificates, engine, migrations, sync
 
 #: A certificate that ends sooner is worth a warning.
@@ -27,6 +28,10 @@ class Checks(upgradecheck.UpgradeCommands):
     def _check_schema(self) -> upgradecheck.Result:
         if not CONF.database.connection:
             return upgradecheck.Result(upgradecheck.Code.FAILURE, NO_DATABASE)
+        try:
+            engine.check(CONF)
+        except errors.ConfigurationError as error:
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, error.message)
         try:
             version = sync.version(engine.current())
         except db_exc.DBError as error:
@@ -63,6 +68,37 @@ class Checks(upgradecheck.UpgradeCommands):
             return upgradecheck.Result(upgradecheck.Code.WARNING, text)
         return upgradecheck.Result(upgradecheck.Code.SUCCESS)
 
+    def _check_policy(self) -> upgradecheck.Result:
+        """Beside oslo's own check, which does not read the file."""
+        try:
+            program.check_policy(CONF)
+        except errors.ConfigurationError as error:
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, error.message)
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _check_broker(self) -> upgradecheck.Result:
+        try:
+            rpc.transport(CONF).cleanup()
+        except errors.ConfigurationError as error:
+            return upgradecheck.Result(upgradecheck.Code.FAILURE, error.message)
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+    def _check_arrivals(self) -> upgradecheck.Result:
+        """What is not needed to start, and without which most servers are refused."""
+        lacking = {
+            "[cmm] crl_url or crl_hosts: no peer's certificate is believed without its revocation list": (
+                CONF.cmm.crl_url or CONF.cmm.crl_hosts
+            ),
+            "[engine] landing_network: no server with a network interface can arrive": CONF.engine.landing_network,
+            "[engine] agent_transport_url: root on a compute host may call SV2M's modules": (
+                CONF.engine.agent_transport_url
+            ),
+        }
+        missing = [text for text, found in lacking.items() if not found]
+        if missing:
+            return upgradecheck.Result(upgradecheck.Code.WARNING, "Not set: " + "; ".join(missing) + ".")
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
     def _check_cloud_name(self) -> upgradecheck.Result:
         if CONF.cloud_name:
             return upgradecheck.Result(upgradecheck.Code.SUCCESS)
@@ -73,19 +109,31 @@ class Checks(upgradecheck.UpgradeCommands):
         ("Database schema", _check_schema),
         ("Evidence certificate", _check_certificate),
         ("Running migrations", _check_running),
+        ("Message broker", _check_broker),
+        ("Peers and arrivals", _check_arrivals),
         ("Policy file", (common_checks.check_policy_json, {"conf": CONF})),
+        ("Policy rules", _check_policy),
     )
 
     def check(self) -> upgradecheck.Code:
         """Run every check, on the database that is configured."""
         engine.register_opts(CONF)
-        if CONF.database.connection:
+        if _can_have_database():
             engine.start(CONF)
         return super().check()
 
 
+def _can_have_database() -> bool:
+    try:
+        engine.check(CONF)
+    except errors.ConfigurationError:
+        # The check of the schema says so.
+        return False
+    return True
+
+
 def _has_schema() -> bool:
-    if not CONF.database.connection:
+    if not _can_have_database():
         return False
     try:
         return sync.version(engine.current()) is not None
@@ -94,6 +142,7 @@ def _has_schema() -> bool:
         return False
 
 
+@program.told
 def main() -> int:
     """Run the check that the command line asks for.
 

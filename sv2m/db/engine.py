@@ -21,6 +21,8 @@ from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql import Executable
 
+from sv2m import errors
+
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -33,8 +35,12 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 
 def start(conf: cfg.ConfigOpts) -> None:
-    """Make the engine from ``[database] connection``. The first query opens the first connection."""
+    """Make the engine from ``[database] connection``. The first query opens the first connection.
+
+    :raises sv2m.errors.ConfigurationError: there is no such kind of database.
+    """
     register_opts(conf)
+    check(conf)
     factory = enginefacade.transaction_context()
     factory.configure(sqlite_fk=True, **dict(conf.database))
     engine = factory.writer.get_engine()
@@ -43,6 +49,25 @@ def start(conf: cfg.ConfigOpts) -> None:
     if engine.dialect.name == "sqlite":
         _lock_first(engine)
     use(engine)
+
+
+def check(conf: cfg.ConfigOpts) -> None:
+    """Whether ``[database] connection`` can name a database. It is not connected to.
+
+    :raises sv2m.errors.ConfigurationError: it cannot, or its driver is not installed.
+    """
+    try:
+        url = sa.make_url(conf.database.connection or "")
+    except (sa.exc.ArgumentError, ValueError):
+        # Neither the URL nor what is wrong with it is quoted: its password may stand where nobody expects it.
+        raise errors.ConfigurationError(
+            "[database] connection is no URL of the form mysql+pymysql://USER:PASSWORD@HOST/DATABASE; special "
+            "characters in its parts are percent-encoded"
+        ) from None
+    try:
+        url.get_dialect().import_dbapi()
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        raise errors.ConfigurationError(f"[database] connection: {url.drivername} is not installed: {error}") from error
 
 
 def _lock_first(engine: sa.Engine) -> None:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,10 @@ def database(tmp_path: Path) -> str:
 @pytest.fixture
 def tool(tmp_path: Path, database: str) -> Tool:
     configuration = tmp_path / "sv2m.conf"
-    configuration.write_text(f"[DEFAULT]\ncloud_name = cloud-a.sv2m\n[database]\nconnection = {database}\n")
+    configuration.write_text(
+        f"[DEFAULT]\ncloud_name = cloud-a.sv2m\n[database]\nconnection = {database}\n[cmm]\ncrl_url = http://ca/crl\n"
+        "[engine]\nlanding_network = net\nagent_transport_url = fake://{host}/\n"
+    )
 
     def run(name: str, *arguments: str, conf: Path = configuration) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", f"sv2m.cmd.{name}", "--config-file", str(conf), *arguments]
@@ -148,6 +153,97 @@ def test_an_unreadable_policy_file_ends_the_program(
     result = tool(program, conf=configuration)
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
     assert "the policy file cannot be read" in result.stderr
+
+
+_BASE = "[DEFAULT]\ncloud_name = cloud-a.sv2m\ntransport_url = {broker}\n[database]\nconnection = {database}\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "url", "said"),
+    [
+        ("engine", "rabit://u:hush@x/", "no driver rabit"),
+        ("api", "nonsense-hush", "no URL"),
+        ("gateway", "rabbit://u:hush/w@h:5672/", "no URL"),
+        ("agent", "kafka://u:hush@x/", "confluent_kafka"),
+    ],
+)
+def test_a_broker_that_cannot_be_ends_the_program_once(
+    tool: Tool, tmp_path: Path, database: str, program: str, url: str, said: str
+) -> None:
+    """A worker that ends is started again for ever, and no unit is ever seen to have failed."""
+    conf = tmp_path / "broker.conf"
+    certificates_of_none = "[gateway]\ncertificate_file = a\nprivate_key_file = a\n"
+    conf.write_text(_BASE.format(broker=url, database=database) + certificates_of_none)
+    result = tool(program, conf=conf)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert said in result.stderr
+    assert "hush" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "url", "said"),
+    [
+        ("engine", "nonsense-hush", "no URL"),
+        ("api", "postgresql://u:hush@x/y", "not installed"),
+        ("manage", "mysql+pymysql://u:hush@h:port/x", "no URL"),
+        ("manage", "foo://u:hush@x", "not installed"),
+    ],
+)
+def test_a_database_that_cannot_be_ends_the_program_once(
+    tool: Tool, tmp_path: Path, program: str, url: str, said: str
+) -> None:
+    conf = tmp_path / "database.conf"
+    conf.write_text(_BASE.format(broker="fake:/", database=url))
+    result = tool(program, *(["db", "sync"] if program == "manage" else []), conf=conf)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert said in result.stderr
+    assert "hush" not in result.stderr
+
+
+def test_the_upgrade_check_names_what_cannot_be_and_quotes_no_password(tool: Tool, tmp_path: Path) -> None:
+    conf = tmp_path / "wrong.conf"
+    (tmp_path / "policy.yaml").write_text("this: [is not\n")
+    wrong = _BASE.format(broker="rabit://u:hush@x/", database="postgresql://u:hush@x/y")
+    conf.write_text(f"{wrong}[oslo_policy]\npolicy_file = {tmp_path}/policy.yaml\n")
+    result = tool("status", "upgrade", "check", conf=conf)
+    assert result.returncode == 2
+    for said in ("not installed", "no driver rabit", "policy file cannot be read", "landing_network", "crl_url"):
+        assert said in " ".join(result.stdout.split()).replace(" | ", " "), result.stdout
+    assert "hush" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("program", ["engine", "manage"])
+def test_a_configuration_file_that_is_not_utf_8_is_one_line(tool: Tool, tmp_path: Path, program: str) -> None:
+    (tmp_path / "latin.conf").write_bytes("[DEFAULT]\ncloud_name = wölke\n".encode("latin-1"))
+    result = tool(program, *(["db", "version"] if program == "manage" else []), conf=tmp_path / "latin.conf")
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("program", ["engine", "api", "gateway", "agent", "manage"])
+def test_each_program_says_its_version(tool: Tool, program: str) -> None:
+    result = tool(program, "--version")
+    assert (result.returncode, result.stdout.strip()) == (0, metadata.version("sv2m"))
+
+
+@pytest.mark.parametrize(("package", "remedy"), [("libvirt", "sv2m[agent]"), ("nbd", "python3-libnbd")])
+def test_an_agent_without_its_packages_says_which(tmp_path: Path, package: str, remedy: str) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('not installed')\n")
+    (tmp_path / "agent.conf").write_text("[DEFAULT]\ntransport_url = fake:/\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    for arguments, status in ((["--help"], 0), (["--config-file", str(tmp_path / "agent.conf")], 1)):
+        result = subprocess.run(
+            [sys.executable, "-m", "sv2m.cmd.agent", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert (result.returncode, "Traceback" in result.stderr) == (status, False), result.stderr
+    assert f"Python package {package}" in result.stderr
+    assert remedy in result.stderr
 
 
 def test_without_a_command_it_says_which_there_are(tool: Tool) -> None:
