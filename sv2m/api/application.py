@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import webob
+import webob.exc
 from oslo_log import log
 from webob.dec import wsgify
 
@@ -47,7 +48,7 @@ class Application:
     def _dispatch(self, request: webob.Request) -> webob.Response:
         try:
             route, path = routes.match(request.method, request.path_info)
-            query = dict(request.GET)
+            query = _query(request)
         except UnicodeDecodeError as error:
             raise errors.LocalError("path and query are not UTF-8", code="invalid-request") from error
         schemas.validate(query, route.query, "query")
@@ -65,19 +66,44 @@ def _named(request: webob.Request) -> str:
 def _body(request: webob.Request, route: routes.Route) -> Any:
     if route.body is None:
         return None
-    raw = request.body
+    try:
+        raw = request.body
+    except webob.exc.HTTPRequestEntityTooLarge as error:
+        # The middleware counts a body that does not say its length while it is read.
+        raise faults.BodyTooLarge("the body is too large") from error
+    except (OSError, ValueError) as error:
+        # The caller has gone, or its chunks are none.
+        raise errors.LocalError("the body cannot be read", code="invalid-request") from error
     if not raw and route.optional_body:
         return None
     if request.content_type != "application/json":
         raise faults.UnsupportedMediaType(f"the body is {request.content_type or 'of no type'}")
     try:
-        value = json.loads(raw, parse_constant=_no_number)
+        value = json.loads(raw, parse_constant=_no_number, object_pairs_hook=_once)
         # Half a surrogate pair is no character: nothing could store it.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise errors.LocalError("the body is not JSON", code="invalid-request") from error
     schemas.validate(value, route.body, "body")
     return value
+
+
+def _query(request: webob.Request) -> dict[str, str]:
+    query = dict(request.GET)
+    twice = [name for name in query if len(request.GET.getall(name)) > 1]
+    if twice:
+        raise errors.LocalError(f"query: {errors.shown(twice[0])} is there twice", code="invalid-request")
+    return query
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which no name may be twice: two readers of such a one read different things."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.LocalError(f"body: {errors.shown(twice)} is there twice", code="invalid-request")
+    return found
 
 
 def _no_number(name: str) -> float:

@@ -76,9 +76,11 @@ def match(method: str, path: str) -> tuple[Route, dict[str, str]]:
         found = pattern.fullmatch(path.rstrip("/"))
         if found is None:
             continue
-        if route.method == method:
+        # HEAD is GET without its body, which the answer leaves out by itself.
+        if route.method == ("GET" if method == "HEAD" else method):
             return route, found.groupdict()
-        allowed.append(route.method)
+        allowed += ["GET", "HEAD"] if route.method == "GET" else [route.method]
     if allowed:
-        raise MethodNotAllowed(f"{errors.shown(method)} is not possible here; possible is {', '.join(allowed)}")
+        text = f"{errors.shown(method)} is not allowed here; {', '.join(allowed)} are"
+        raise MethodNotAllowed(text, allowed=allowed)
     raise errors.NotFound("there is nothing at this path", remedy="Look at GET / and the API reference.")

@@ -43,7 +43,7 @@ class Listener:
             (options.listen_address, options.port),
             assembly.api(self._conf),
             numthreads=options.threads,
-            server_name=self._conf.host,
+            server_name="sv2m-api",
             request_queue_size=128,
         )
         if options.certificate_file:
