@@ -16,6 +16,8 @@ _NAMES = {
     409: "conflictingRequest",
     503: "serviceUnavailable",
 }
+#: Seconds after which somebody who was told to ask again may do so.
+_AGAIN = "5"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ def error(status: int, message: str) -> Answer:
     body = json.dumps({name: {"code": status, "message": message}}).encode()
     headers = [("Content-Length", str(len(body))), ("Content-Type", "application/json")]
     return Answer(f"{status} {_phrase(status)}", headers, body)
+
+
+def busy(message: str) -> Answer:
+    """503, with the wish to be asked again after a while."""
+    refused = error(503, message)
+    return Answer(refused.status, [*refused.headers, ("Retry-After", _AGAIN)], refused.body)
 
 
 def _phrase(status: int) -> str:

@@ -12,11 +12,13 @@ In nova-api's api-paste.ini, behind ``keystonecontext`` (before it nobody has ve
     secure_migration_url = http://controller:9890
     # peers_suffix = .sv2m      how the names of peers end
     # ca_file =                 CA of the URL's TLS, where it is not a public one
-    # timeout = 60              seconds
+    # timeout = 2               seconds for all of a call
+    # at_once = 2               calls at a time in each process
 
     keystone = request_log sizelimit http_proxy_to_wsgi authtoken keystonecontext sv2m osapi_compute_app_v21
 
-SV2M asks Nova about the server while nova-api waits for SV2M: nova-api needs more than one thread or process.
+nova-api's threads are everybody's. So a call to SV2M is short, and answered before SV2M asks nova-api anything; one too
+many is refused at once (503), and nothing else in nova-api waits for SV2M.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ _ACTIONS = {
 }
 #: Bytes. A body that asks for a migration has some 100; a larger one is something else, and is not even read.
 _LARGEST = 4096
+#: Seconds for which a thread of nova-api may be asked to wait at most.
+_LONGEST = 10.0
 
 
 class Filter:
@@ -144,7 +148,7 @@ def filter_factory(global_conf: dict[str, str], **options: str) -> Callable[[WSG
     :param options: ``secure_migration_url`` and the optional ones of this module's text.
     :raises ValueError: an option is missing, unknown or wrong; nova-api then does not start.
     """
-    known = {"secure_migration_url", "peers_suffix", "ca_file", "timeout"}
+    known = {"secure_migration_url", "peers_suffix", "ca_file", "timeout", "at_once"}
     if unknown := set(options) - known:
         raise ValueError(f"[filter:sv2m] has no option {', '.join(sorted(unknown))}")
     url = options.get("secure_migration_url", "")
@@ -153,7 +157,10 @@ def filter_factory(global_conf: dict[str, str], **options: str) -> Callable[[WSG
     suffix = options.get("peers_suffix", ".sv2m")
     if not suffix:
         raise ValueError("[filter:sv2m] peers_suffix is empty: every host would be a peer")
-    caller = Caller(url, options.get("ca_file") or None, float(options.get("timeout", "60")))
+    timeout, at_once = float(options.get("timeout", "2")), int(options.get("at_once", "2"))
+    if not 0 < timeout <= _LONGEST or at_once < 1:
+        raise ValueError(f"[filter:sv2m] timeout must be at most {_LONGEST:g} seconds, at_once at least 1")
+    caller = Caller(url, options.get("ca_file") or None, timeout, at_once)
 
     def make(application: WSGIApplication) -> Filter:
         return Filter(application, caller, NovaRules(), suffix)

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import queue
+import subprocess
+import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +22,7 @@ from paste.deploy import loadapp
 from sv2m.nova import answers
 from sv2m.nova.caller import Caller
 from sv2m.nova.filter import Filter, filter_factory
+from tests.unit import tarpit
 
 SERVER = "11111111-1111-4111-8111-111111111111"
 MIGRATION = "99999999-9999-4999-8999-999999999999"
@@ -252,7 +258,7 @@ def test_unreadable_error(post: Any, sv2m: Any) -> None:
 
 def test_lost_answer_is_asked_for_again_with_the_same_id(post: Any, sv2m: Any) -> None:
     accepted = {"status_code": 202, "json": {"migration": {"id": MIGRATION}}}
-    sv2m.post(f"{URL}/v1/migrations", [{"exc": requests.ReadTimeout}, accepted])
+    sv2m.post(f"{URL}/v1/migrations", [{"exc": requests.ConnectionError}, accepted])
     assert post(live()).status_int == 202
     first, second = (sent.json()["migration"]["id"] for sent in sv2m.request_history)
     assert first == second
@@ -260,7 +266,87 @@ def test_lost_answer_is_asked_for_again_with_the_same_id(post: Any, sv2m: Any) -
 
 def test_sv2m_away(post: Any, sv2m: Any) -> None:
     sv2m.post(f"{URL}/v1/migrations", exc=requests.ConnectionError)
-    assert post(live()).status_int == 503
+    response = post(live())
+    assert response.status_int == 503
+    assert response.headers["Retry-After"] == "5"
+
+
+def test_an_sv2m_that_is_slow_is_not_asked_twice(post: Any, sv2m: Any) -> None:
+    """It has the request. Who asked is told under which id he finds what may have come of it."""
+    sv2m.post(f"{URL}/v1/migrations", exc=requests.ReadTimeout)
+    response = post(live())
+    assert (response.status_int, response.headers["Retry-After"]) == (503, "5")
+    assert sv2m.call_count == 1
+    assert f"secure migration show {sv2m.last_request.json()['migration']['id']}" in response.text
+
+
+def test_sv2m_is_asked_to_answer_before_it_asks_nova(post: Any, sv2m: Any) -> None:
+    post(live())
+    assert sv2m.last_request.headers["Prefer"] == "respond-async"
+
+
+@pytest.mark.parametrize("endless", ["silence", "a header", "a body without a length"])
+def test_an_sv2m_that_does_not_answer_costs_nova_api_two_threads_for_a_moment(
+    nova: Nova, rules: Rules, endless: str
+) -> None:
+    """Somebody drains a host: of ten requests at once two wait, and eight are told at once to come again."""
+    with tarpit.answering(endless) as pit:
+        application = Filter(nova, Caller(pit.url, None, 2.0, at_once=2), rules)
+        answered: queue.Queue[str] = queue.Queue()
+
+        def ask() -> None:
+            request = webob.Request.blank(ACTION, method="POST", body=json.dumps(live()).encode())
+            request.environ.update({"nova.context": SimpleNamespace(request_id=None)})
+            answered.put(request.get_response(application).json["serviceUnavailable"]["message"])
+
+        asking = [threading.Thread(target=ask) for _ in range(10)]
+        for thread in asking:
+            thread.start()
+        said = [answered.get(timeout=60) for _ in asking]
+        for thread in asking:
+            thread.join()
+    assert ["at once" in one for one in said] == [True] * 8 + [False] * 2
+    assert len(pit.threads) == 2
+
+
+def test_after_a_call_the_next_one_has_its_turn(post: Any, sv2m: Any) -> None:
+    sv2m.post(f"{URL}/v1/migrations", exc=requests.ReadTimeout)
+    for _ in range(5):
+        assert "in time" in post(live()).text
+
+
+_IMPORTS = """
+import sys
+import sv2m.nova.filter
+names = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
+print(*sorted(name for name in names if not name.startswith(("_", "sitecustomize"))))
+print(*sorted(name for name in sys.modules if name.startswith("sv2m.")))
+"""
+
+
+def test_nova_api_loads_nothing_for_it_but_requests() -> None:
+    """Nova's Python environment has requests, with what that needs, and nothing of SV2M's server."""
+    path = os.pathsep.join(str(one) for one in sys.path if one)
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORTS], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    packages, modules = (set(line.split()) for line in done.stdout.splitlines())
+    plain = subprocess.run(
+        [sys.executable, "-c", "import requests\n" + _IMPORTS.replace("import sv2m.nova.filter\n", "")],
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert packages - set(plain.stdout.split()) == {"sv2m"}
+    assert modules == {
+        "sv2m.exchange",
+        "sv2m.nova",
+        "sv2m.nova.answers",
+        "sv2m.nova.caller",
+        "sv2m.nova.filter",
+        "sv2m.nova.rules",
+    }
 
 
 def test_at_the_wrong_place_it_does_nothing(post: Any, sv2m: Any) -> None:
@@ -276,6 +362,9 @@ def test_at_the_wrong_place_it_does_nothing(post: Any, sv2m: Any) -> None:
         {"secure_migration_url": URL, "peers_suffix": ""},
         {"secure_migration_url": URL, "sufix": ".x"},
         {"secure_migration_url": URL, "timeout": "soon"},
+        {"secure_migration_url": URL, "timeout": "60"},
+        {"secure_migration_url": URL, "timeout": "0"},
+        {"secure_migration_url": URL, "at_once": "0"},
     ],
 )
 def test_wrong_options_stop_nova_api(options: dict[str, str]) -> None:
