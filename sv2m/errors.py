@@ -266,7 +266,10 @@ class AgreementError(PolicyError):
     """No agreement with the peer allows this."""
 
     code = "no-agreement"
-    remedy = "Make or change the agreement with this peer (secure migration peer create / set)."
+    remedy = (
+        "Check the peer's name and agreement (openstack secure migration peer list). An administrator makes and "
+        "changes agreements (peer create, peer set)."
+    )
 
 
 class TooManyOffers(PolicyError):

@@ -81,7 +81,11 @@ class Call:
         :raises sv2m.errors.PolicyError: it does not.
         """
         if not self.allows(rule, project_id):
-            raise errors.PolicyError(f"rule {rule} does not allow this to you")
+            roles = ", ".join(sorted(self.caller.credentials["roles"])) or "none"
+            raise errors.PolicyError(
+                f"this needs {self.services.rules.needed(rule)}; your roles in this project: {roles} (rule {rule})",
+                remedy="Ask an administrator for the role, or use a project in which you have it.",
+            )
 
     def rpc_context(self, migration_id: str | None = None) -> dict[str, Any]:
         """What accompanies a call to another of SV2M's programs."""

@@ -128,6 +128,10 @@ class Rules(Protocol):
         """Whether ``rule`` says yes."""
         ...
 
+    def needed(self, rule: str) -> str:
+        """Who may do what ``rule`` guards, in words."""
+        ...
+
 
 @dataclass(frozen=True)
 class Services:

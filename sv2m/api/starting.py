@@ -15,8 +15,9 @@ not, the next request of the server does, which has a token that may.
 
 from __future__ import annotations
 
+import difflib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +53,7 @@ def start(call: Call, wanted: Mapping[str, Any]) -> Migration:
     call.authorize(rules.CREATE, server.project_id)
     _check_server(server)
     with engine.session() as session:
-        _check_agreement(peers.find(session, destination), destination)
+        _check_agreement(peers.find(session, destination), destination, [one.name for one in peers.list_all(session)])
         running = migrations.running_for_server(session, server_id)
     if running is not None:
         raise errors.Conflict(
@@ -106,9 +107,11 @@ def _check_server(server: Server) -> None:
         )
 
 
-def _check_agreement(peer: Peer | None, name: str) -> None:
+def _check_agreement(peer: Peer | None, name: str, known: Sequence[str]) -> None:
     if peer is None:
-        raise errors.AgreementError(f"there is no agreement with {errors.shown(name)}")
+        like = difflib.get_close_matches(name, known, 1)
+        hint = f"; there is one with {like[0]}" if like else ""
+        raise errors.AgreementError(f"there is no agreement with {errors.shown(name)}{hint}")
     if not peer.enabled:
         raise errors.AgreementError(f"agreement {name}: enabled is false")
     if peer.direction == "incoming":

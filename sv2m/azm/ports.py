@@ -16,6 +16,10 @@ class Rules(Protocol):
         """Whether a rule says yes."""
         ...
 
+    def needed(self, rule: str) -> str:
+        """Who may do what a rule guards, in words."""
+        ...
+
 
 class Agreements(Protocol):
     """The database."""

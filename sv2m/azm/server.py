@@ -39,7 +39,7 @@ class Endpoint:
         """
         target = {"project_id": server["project_id"], "server_id": server["id"], "peer": peer}
         if not self._rules.allows(migrations.CREATE, credentials, target):
-            raise errors.PolicyError(f"rule {migrations.CREATE} does not allow it")
+            raise errors.PolicyError(f"{self._rules.needed(migrations.CREATE)} is needed (rule {migrations.CREATE})")
         agreement = self._agreement(peer)
         agreement.check_outgoing()
         return {"agreement": agreement.id}

@@ -3,7 +3,7 @@
 
 The defaults follow OpenStack's secure RBAC personas. A project's manager moves his project's servers out, a
 project's reader watches; an administrator does everything and keeps the agreements with peers. Every rule may
-be changed in ``policy.yaml``.
+be changed in ``policy.yaml``, and each persona for all rules at once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import itertools
 
 from oslo_policy import policy
 
-from sv2m.policies import federation, load, migrations, peers
+from sv2m.policies import federation, load, migrations, peers, personas
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Every rule, for the enforcer and for oslopolicy-sample-generator."""
-    return list(itertools.chain(migrations.RULES, peers.RULES, load.RULES, federation.RULES))
+    return list(itertools.chain(personas.RULES, migrations.RULES, peers.RULES, load.RULES, federation.RULES))

@@ -11,6 +11,7 @@ from oslo_log import log
 from oslo_policy import opts, policy
 
 from sv2m import policies
+from sv2m.policies import personas
 
 LOG = log.getLogger(__name__)
 
@@ -48,6 +49,12 @@ class Enforcer:
         except Exception:
             LOG.exception("Rule %s could not be evaluated, so the answer is no", rule)
             return False
+
+    def needed(self, rule: str) -> str:
+        """Who may do what ``rule`` guards, in words; where ``policy.yaml`` says it, that it does."""
+        changed = self.rules.file_rules.keys() & {rule, *(one.name for one in personas.RULES)}
+        words = None if changed else personas.NEEDED.get(self.rules.registered_rules[rule].check_str)
+        return words or "what policy.yaml says of it"
 
 
 def get_enforcer() -> policy.Enforcer:

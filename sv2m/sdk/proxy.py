@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from openstack import exceptions, proxy
 
+from sv2m.sdk import ids
 from sv2m.sdk.load import HostLoad
 from sv2m.sdk.migration import Migration
 from sv2m.sdk.peer import Peer
@@ -30,8 +31,9 @@ class Proxy(proxy.Proxy):
         """One migration.
 
         :raises openstack.exceptions.NotFoundException: there is none of this id.
+        :raises openstack.exceptions.InvalidRequest: that is no id.
         """
-        return self._get(Migration, migration)
+        return self._get(Migration, ids.of_migration(migration))
 
     def create_migration(self, **attributes: Any) -> Migration:
         """Begin to move a server.
@@ -43,11 +45,11 @@ class Proxy(proxy.Proxy):
 
     def abort_migration(self, migration: str | Migration) -> Migration:
         """Ask that a migration be aborted."""
-        return self._get_resource(Migration, migration).abort(self)
+        return self._get_resource(Migration, ids.of_migration(migration)).abort(self)
 
     def download_evidence(self, migration: str | Migration) -> bytes:
         """The signed messages of a migration, as a zip file."""
-        return self._get_resource(Migration, migration).evidence(self)
+        return self._get_resource(Migration, ids.of_migration(migration)).evidence(self)
 
     def wait_for_migration(
         self,
@@ -82,7 +84,7 @@ class Proxy(proxy.Proxy):
 
     def get_peer(self, peer: str | Peer) -> Peer:
         """The agreement of this id, or with the peer of this name."""
-        return self._get(Peer, peer)
+        return self._get(Peer, ids.of_peer(peer))
 
     def create_peer(self, **attributes: Any) -> Peer:
         """Make an agreement."""
@@ -90,11 +92,11 @@ class Proxy(proxy.Proxy):
 
     def update_peer(self, peer: str | Peer, **attributes: Any) -> Peer:
         """Change an agreement."""
-        return self._update(Peer, peer, **attributes)
+        return self._update(Peer, ids.of_peer(peer), **attributes)
 
     def delete_peer(self, peer: str | Peer, ignore_missing: bool = False) -> None:
         """End an agreement."""
-        self._delete(Peer, peer, ignore_missing=ignore_missing)
+        self._delete(Peer, ids.of_peer(peer), ignore_missing=ignore_missing)
 
     def load(self) -> Iterator[HostLoad]:
         """Every compute host with its load."""

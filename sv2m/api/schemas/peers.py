@@ -10,6 +10,10 @@ from sv2m.evidence import pem
 
 #: What is in it, :mod:`sv2m.evidence.pem` looks at.
 _PEM = {"type": "string", "maxLength": pem.MAX_BYTES, "minLength": 1}
+#: Of a host, DNS name or IPv4 address.
+_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\.?"
+#: 1 to 65535.
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 _CHANGEABLE: dict[str, Any] = {
@@ -18,7 +22,7 @@ _CHANGEABLE: dict[str, Any] = {
         "description": "https://HOST or https://HOST:PORT",
         "type": "string",
         "maxLength": 1024,
-        "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?\Z",
+        "pattern": rf"^https://({_NAME}|\[[0-9a-f:.]+\])(:{_PORT})?/?\Z",
     },
     "ca_pem": _PEM,
     "tls_ca_pem": {**_PEM, "minLength": 0},

@@ -62,6 +62,15 @@ def test_pages(api: API) -> None:
     [
         {"url": "http://n:9891"},
         {"url": "https://user:pw@n"},
+        {"url": "https://n:abc"},
+        {"url": "https://n:99999"},
+        {"url": "https://n:0"},
+        {"url": "https://-"},
+        {"url": "https://n/path"},
+        {"url": "https://n:"},
+        {"url": "https://n..m"},
+        {"url": "https://[n]"},
+        {"url": "https://n\n"},
         {"ca_pem": "not a certificate"},
         {"ca_pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
         {"direction": "sideways"},
@@ -79,6 +88,17 @@ def test_bad_agreements(api: API, values: dict[str, Any]) -> None:
     response = api("POST", "/v1/peers", wanted(**values), persona="admin")
     assert response.status_int == 400
     assert response.json["error"]["fault"] == "local"
+
+
+@pytest.mark.parametrize("url", ["https://n.example:65535", "https://192.0.2.1", "https://[2001:db8::1]:9891/"])
+def test_urls_of_gateways(api: API, url: str) -> None:
+    assert api("POST", "/v1/peers", wanted(url=url), persona="admin").status_int == 201
+
+
+def test_a_refusal_says_which_role_would_do(api: API) -> None:
+    error = api("GET", "/v1/peers", persona="reader").json["error"]
+    assert "this needs the role manager, or admin; your roles in this project: reader" in error["message"]
+    assert error["code"] == "forbidden"
 
 
 def test_another_with_the_same_peer(api: API) -> None:

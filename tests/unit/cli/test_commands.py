@@ -50,9 +50,8 @@ def test_create_of_an_unknown_server(run: Run) -> None:
 
 
 def test_refusal_says_code_and_remedy(run: Run) -> None:
-    with pytest.raises(
-        exceptions.CommandError, match=r"no agreement with cloud-x.*\(no-agreement\)\. Make or"
-    ):
+    said = r"agreement with cloud-x\.sv2m; there is one with cloud-.*\(no-agreement\).*peer list"
+    with pytest.raises(exceptions.CommandError, match=said):
         run(migration.CreateMigration, "web", "cloud-x.sv2m")
 
 

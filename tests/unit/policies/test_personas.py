@@ -11,6 +11,7 @@ from oslo_config import cfg
 from oslo_policy import opts, policy
 
 from sv2m import policies
+from sv2m.policies import personas
 from sv2m.policies.enforcer import Enforcer
 
 #: Keystone's tokens carry implied roles too.
@@ -58,7 +59,25 @@ def make(path: Path, text: str | None = None) -> Enforcer:
 
 
 def test_the_table_names_every_rule() -> None:
-    assert {rule.name for rule in policies.list_rules()} == set(ALLOWED)
+    asked = {rule.name for rule in policies.list_rules()} - {rule.name for rule in personas.RULES}
+    assert asked == set(ALLOWED)
+
+
+def test_one_line_changes_a_persona_for_all_rules(tmp_path: Path) -> None:
+    enforcer = make(tmp_path, '"context_is_admin": "role:cloud_admin"')
+    target = {"project_id": "ours"}
+    for rule in ("peers:create", "migrations:list_all_projects", "migrations:create", "peers:list", "migrations:show"):
+        assert enforcer.allows(f"secure_migration:{rule}", {"roles": ["cloud_admin"], "project_id": "x"}, target)
+        assert not enforcer.allows(f"secure_migration:{rule}", {"roles": ["admin"], "project_id": "x"}, target)
+
+
+def test_who_is_needed_is_said_of_a_default_alone(tmp_path: Path) -> None:
+    assert make(tmp_path).needed("secure_migration:migrations:create") == "the role manager in the project, or admin"
+    changed = make(tmp_path, '"secure_migration:migrations:create": "role:mover"')
+    assert changed.needed("secure_migration:migrations:create") == "what policy.yaml says of it"
+    assert changed.needed("secure_migration:peers:create") == "the role admin"
+    admins = make(tmp_path, '"context_is_admin": "role:cloud_admin"')
+    assert admins.needed("secure_migration:peers:create") == "what policy.yaml says of it"
 
 
 @pytest.mark.parametrize("rule", ALLOWED)

@@ -95,3 +95,26 @@ def test_evidence_is_a_zip_file(connected: Connected) -> None:
     made = client.create_migration(server_id=SERVER, destination="cloud-b.sv2m")
     with zipfile.ZipFile(io.BytesIO(client.download_evidence(made))) as archive:
         assert "README.txt" in archive.namelist()
+
+
+NO_IDS = ["x" * 300, "../peers/cloud-b.sv2m", "..", ".", "a/b", "a?b", "a#b", "ü ñ", "%2e%2e", f"{ID}/..", f"{ID}\n"]
+
+
+@pytest.mark.parametrize("given", NO_IDS)
+def test_what_is_no_id_goes_nowhere(connected: Connected, given: str) -> None:
+    client = connected.connection.secure_migration
+    list(client.peers())
+    asked = len(connected.requests.request_history)
+    for call in (client.get_migration, client.abort_migration, client.download_evidence, client.wait_for_migration):
+        with pytest.raises(exceptions.InvalidRequest, match="not the id of a migration"):
+            call(given)
+    for call in (client.get_peer, client.update_peer, client.delete_peer):
+        with pytest.raises(exceptions.InvalidRequest, match="not the name or id of a peer"):
+            call(given)
+    assert len(connected.requests.request_history) == asked
+
+
+def test_an_id_may_be_in_any_case(connected: Connected) -> None:
+    client = connected.connection.secure_migration
+    client.create_migration(id=ID.replace("9", "a"), server_id=SERVER, destination="cloud-b.sv2m")
+    assert client.get_migration(ID.replace("9", "A")).phase == "requested"
