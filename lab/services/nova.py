@@ -65,7 +65,8 @@ def _add_hook(paste: Path, cloud: Cloud) -> None:
     text = paste.read_text().replace("authtoken keystonecontext ", "authtoken keystonecontext sv2m ")
     text += (
         "\n[filter:sv2m]\npaste.filter_factory = sv2m.nova.filter:filter_factory\n"
-        f"secure_migration_url = {cloud.url('sv2m-api')}\n"
+        # Two clouds share one machine here: what takes a moment elsewhere may take some.
+        f"secure_migration_url = {cloud.url('sv2m-api')}\ntimeout = 10\n"
     )
     paste.write_text(text)
 

@@ -19,6 +19,8 @@ from sv2m.policies import migrations as rules
 
 #: From here on the VM may run at the destination: neither cloud alone can take it back.
 RELEASED = {"source": ("released", "receipted"), "destination": ("resuming", "resumed", "closing")}
+#: RFC 7240, 4.1.
+_LATER = "respond-async"
 
 
 def view(row: Migration, base: str) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def view(row: Migration, base: str) -> dict[str, Any]:
         "id": row.id,
         "role": row.role,
         "peer": row.peer,
-        "server_id": row.server_id,
+        "server_id": row.server_id or (row.state or {}).get("asked"),
         "server_name": row.server_name,
         "project_id": row.project_id,
         "user_id": row.user_id,
@@ -74,9 +76,17 @@ def list_page(call: Call) -> webob.Response:
 
 def create(call: Call) -> webob.Response:
     """``POST /v1/migrations``: begin to move a server. The same request with the same ``id`` is one."""
-    row = starting.start(call, call.body["migration"])
     base = call.request.path_url.rstrip("/")
-    return answer(202, {"migration": view(row, base)}, Location=f"{base}/{row.id}")
+    # RFC 7240: a caller may prefer an answer before the work is done, and is told that he has got it.
+    later = _prefers_later(call.request.headers.get("Prefer", ""))
+    row = (starting.start_later if later else starting.start)(call, call.body["migration"])
+    applied = {"Preference_Applied": _LATER} if later else {}
+    return answer(202, {"migration": view(row, base)}, Location=f"{base}/{row.id}", **applied)
+
+
+def _prefers_later(preferences: str) -> bool:
+    """RFC 7240, 2: preferences between commas, each with parameters behind a semicolon, in any case."""
+    return _LATER in [one.partition(";")[0].strip().lower() for one in preferences.split(",")]
 
 
 def show(call: Call) -> webob.Response:

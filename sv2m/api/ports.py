@@ -8,8 +8,10 @@ have.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from sv2m.api.later import Later
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Services:
     cloud_name: str
     #: Who holds a migration while this process prepares it.
     owner: str
+    #: What goes on after the answer.
+    later: Later = field(default_factory=Later)
     #: How many items a page has when the caller does not say.
     default_limit: int = 100
     #: How many it may have at most.

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a caller's request to a migration that the engine takes over.
 
-What needs the caller's token is done here, and nothing of it outlives the request: SV2M's user is put on the access
-lists of the keys, KM copies the keys into SV2M's own project, SV2M's user is taken off again. The copies are what the
-engine has.
+What needs the caller's token is done here, in the process that has it: SV2M's user is put on the access lists of the
+keys, KM copies the keys into SV2M's own project, SV2M's user is taken off again. The copies are what the engine has.
+
+It is done within the request, and what is wrong is the answer; or, for a caller who cannot wait for what SV2M has to
+ask (nova-api, whose thread waits meanwhile), right after the answer, and what is wrong is the migration's error. Then
+the row names no server, nor its project, until Nova has shown that one to the caller: what anybody may ask for must
+keep nobody from moving his own server.
 
 The order makes a kill at any instant harmless. Which keys there are is written into the row first, and of each, before
 it is granted, that it may be; the row belongs to this process until nothing is granted any more, so that no engine
@@ -17,11 +21,13 @@ from __future__ import annotations
 
 import difflib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import oslo_messaging
+from oslo_db import exception as db_exc
 from oslo_log import log
 
 from sv2m import errors
@@ -49,23 +55,72 @@ def start(call: Call, wanted: Mapping[str, Any]) -> Migration:
     before = _made_before(call, migration_id, server_id, destination)
     if before is not None:
         return before
-    server = call.services.servers.get(call.caller.token, server_id)
-    call.authorize(rules.CREATE, server.project_id)
-    _check_server(server)
-    with engine.session() as session:
-        _check_agreement(peers.find(session, destination), destination, [one.name for one in peers.list_all(session)])
-        running = migrations.running_for_server(session, server_id)
-    if running is not None:
-        raise errors.Conflict(
-            f"migration {running.id} of this server is running",
-            code="migration-exists",
-            remedy="Wait for it, or abort it: openstack secure migration abort " + running.id,
-        )
+    server = _movable(call, server_id)
+    _check_free(server_id, destination)
     secrets = call.services.grants.find(call.caller.token, server.volume_ids)
-    row = _create(call, migration_id, server, destination, secrets)
+    row = _create(call, migration_id, destination, **_found(call, server, secrets))
     row = _copy_keys(call, row)
     wake(call, row.id, abort=False)
     return row
+
+
+def start_later(call: Call, wanted: Mapping[str, Any]) -> Migration:
+    """As :func:`start`, but answer before anything is asked but the database and the caller's token.
+
+    :raises sv2m.errors.SV2MError: why not, as far as these know; nothing was changed.
+    """
+    migration_id = wanted.get("id") or str(uuid.uuid4())
+    server_id, destination = wanted["server_id"], wanted["destination"]
+    before = _made_before(call, migration_id, server_id, destination)
+    if before is not None:
+        return before
+    # Of a server of the caller's own project; of which it is shows later, and is looked at again then.
+    call.authorize(rules.CREATE)
+    _check_free(server_id, destination)
+    made: list[Migration] = []
+
+    def prepare() -> Callable[[], None]:
+        asked = {"project_id": call.caller.project_id or "", "state": {**_who(call), "asked": server_id}}
+        made.append(_create(call, migration_id, destination, **asked))
+        return partial(_go_on, call, made[0])
+
+    call.services.later.begin(prepare)
+    return made[0]
+
+
+def _go_on(call: Call, row: Migration) -> None:
+    """What :func:`start` does before its answer; what is wrong ends the migration.
+
+    :raises sv2m.errors.SV2MError: it, when it is written down.
+    """
+    server_id = row.state["asked"]
+    try:
+        server = _movable(call, server_id)
+        _check_free(server_id, row.peer)
+        secrets = call.services.grants.find(call.caller.token, server.volume_ids)
+        row = _claim(row, **_found(call, server, secrets))
+    except Exception as error:
+        _end(row, {}, error)
+        raise
+    row = _copy_keys(call, row)
+    wake(call, row.id, abort=False)
+
+
+def _claim(row: Migration, *, state: dict[str, Any], **columns: Any) -> Migration:
+    """The server is the migration's from now on, and no other one's."""
+    now = datetime.now(UTC)
+    try:
+        return _write(row, state, owner_seen_at=now, running_server_id=columns["server_id"], **columns)
+    except db_exc.DBDuplicateEntry as error:
+        # The unique constraint decides between two who both found the server free.
+        raise errors.Conflict(
+            f"a migration of server {columns['server_id']} is already running", code="migration-exists"
+        ) from error
+
+
+def _end(row: Migration, state: Mapping[str, Any], error: Exception) -> None:
+    shown = error if isinstance(error, errors.SV2MError) else errors.SV2MError("sv2m-api failed unexpectedly")
+    _write(row, state, "withdrawn", status="failed", owner=None, **_shown(shown))
 
 
 def wake(call: Call, migration_id: str, *, abort: bool) -> None:
@@ -87,10 +142,18 @@ def _made_before(call: Call, migration_id: str, server_id: str, destination: str
         row = migrations.find(session, migration_id)
     if row is None:
         return None
-    if (row.role, row.server_id, row.peer) != ("source", server_id, destination):
+    if (row.role, row.server_id or row.state.get("asked"), row.peer) != ("source", server_id, destination):
         raise errors.Conflict(f"migration {migration_id} is another one", code="migration-exists")
     call.authorize(rules.CREATE, row.project_id)
     return row
+
+
+def _movable(call: Call, server_id: str) -> Server:
+    """The server, if the caller may have it moved and it can be."""
+    server = call.services.servers.get(call.caller.token, server_id)
+    call.authorize(rules.CREATE, server.project_id)
+    _check_server(server)
+    return server
 
 
 def _check_server(server: Server) -> None:
@@ -107,6 +170,19 @@ def _check_server(server: Server) -> None:
         )
 
 
+def _check_free(server_id: str, destination: str) -> None:
+    """There is an agreement, and the server is in no other migration."""
+    with engine.session() as session:
+        _check_agreement(peers.find(session, destination), destination, [one.name for one in peers.list_all(session)])
+        running = migrations.running_for_server(session, server_id)
+    if running is not None:
+        raise errors.Conflict(
+            f"migration {running.id} of this server is running",
+            code="migration-exists",
+            remedy="Wait for it, or abort it: openstack secure migration abort " + running.id,
+        )
+
+
 def _check_agreement(peer: Peer | None, name: str, known: Sequence[str]) -> None:
     if peer is None:
         like = difflib.get_close_matches(name, known, 1)
@@ -118,33 +194,40 @@ def _check_agreement(peer: Peer | None, name: str, known: Sequence[str]) -> None
         raise errors.AgreementError(f"agreement {name}: direction is incoming only")
 
 
-def _create(
-    call: Call, migration_id: str, server: Server, destination: str, secrets: list[VolumeSecret]
-) -> Migration:
+def _create(call: Call, migration_id: str, destination: str, **columns: Any) -> Migration:
     now = datetime.now(UTC)
     with engine.session() as session:
-        # What an earlier request was kept from taking back is ours to take back, whatever becomes of this one.
-        left = migrations.grants_of_server(session, server.id)
         return migrations.create(
             session,
             now=now,
             id=migration_id,
             role="source",
             peer=destination,
-            server_id=server.id,
-            server_name=server.name[:255],
-            project_id=server.project_id,
             user_id=call.caller.user_id or "",
             phase="requested",
             owner=call.services.owner,
             owner_seen_at=now,
-            state={
-                "credentials": call.caller.credentials,
-                "request_id": call.caller.request_id,
-                "acl": [_record(secret, added=left.get(secret.secret_ref, False)) for secret in secrets],
-                "found": server.status,
-            },
+            **columns,
         )
+
+
+def _who(call: Call) -> dict[str, Any]:
+    """Who asks, for a migration's ``state``."""
+    return {"credentials": call.caller.credentials, "request_id": call.caller.request_id}
+
+
+def _found(call: Call, server: Server, secrets: list[VolumeSecret]) -> dict[str, Any]:
+    """What Nova and Cinder have shown of a server, as columns."""
+    with engine.session() as session:
+        # What an earlier request was kept from taking back is ours to take back, whatever becomes of this one.
+        left = migrations.grants_of_server(session, server.id)
+    acl = [_record(secret, added=left.get(secret.secret_ref, False)) for secret in secrets]
+    return {
+        "server_id": server.id,
+        "server_name": server.name[:255],
+        "project_id": server.project_id,
+        "state": {**_who(call), "acl": acl, "found": server.status},
+    }
 
 
 def _copy_keys(call: Call, row: Migration) -> Migration:
@@ -168,7 +251,7 @@ def _copy_keys(call: Call, row: Migration) -> Migration:
             # Whatever happened, and whoever has the row now: nobody else can.
             _revoke(call, records)
     except errors.SV2MError as error:
-        _write(row, {"acl": records}, "withdrawn", status="failed", owner=None, **_shown(error))
+        _end(row, {"acl": records}, error)
         raise
     return _write(row, {"acl": records, "copies": copies}, owner=None, owner_seen_at=None)
 

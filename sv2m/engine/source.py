@@ -24,10 +24,11 @@ SENT, RECEIVED = messages.SENT, messages.RECEIVED
 def offer(work: Work) -> None:
     """``requested``: may the operator, can the server, and what does it need? Then sign the offer."""
     row, services = work.row, work.services
-    if work.state.get("acl") and "copies" not in work.state:
+    # A row that names no server is one that this process had answered for, and not yet looked at.
+    if not row.server_id or (work.state.get("acl") and "copies" not in work.state):
         # Taken from an API process that was silent too long. The keys cannot be had without its caller's token.
         raise errors.HostError(
-            "sv2m-api ended, or was silent, before the keys of the server's volumes were copied",
+            "sv2m-api ended, or was silent, before it had looked at the server and copied the keys of its volumes",
             code="request-cut-off",
             remedy="Start a new migration. Where SV2M's user may still be on a key's access list, the engine's log has "
             "the command for the key's owner.",

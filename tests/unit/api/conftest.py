@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Cloud:
     """Nova, Cinder, Barbican, Keystone and the engine, as far as the API sees them."""
 
     servers: dict[str, Server] = field(default_factory=dict)
+    nova: threading.Event = field(default_factory=threading.Event)
     secrets: dict[str, str] = field(default_factory=dict)
     readers: dict[str, list[str]] = field(default_factory=dict)
     broken_secrets: dict[str, errors.SV2MError] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Cloud:
 
     def get(self, token: str, server_id: str) -> Server:
         assert token == "the-token"
+        self.nova.wait()
         if server_id not in self.servers:
             raise errors.NotFound(f"there is no server {server_id}")
         return self.servers[server_id]
@@ -114,8 +117,9 @@ class Cloud:
 class API:
     """Calls the application as a persona."""
 
-    def __init__(self, application: Application, cloud: Cloud) -> None:
-        self.application = application
+    def __init__(self, services: Services, cloud: Cloud) -> None:
+        self.application = Application(services)
+        self.services = services
         self.cloud = cloud
 
     def __call__(
@@ -168,6 +172,7 @@ def api(tmp_path: Path) -> Iterator[API]:
         },
         secrets={"v1": "https://keys/v1/secrets/1", "v2": "https://keys/v1/secrets/2"},
     )
+    cloud.nova.set()
     services = Services(
         servers=cloud,
         grants=cloud,
@@ -181,6 +186,7 @@ def api(tmp_path: Path) -> Iterator[API]:
         default_limit=2,
         max_limit=3,
     )
-    yield API(Application(services), cloud)
+    yield API(services, cloud)
+    services.later.close()
     database.dispose()
     engine.use(None)

@@ -121,6 +121,19 @@ def test_a_request_that_was_cut_off_ends_and_its_grants_are_taken_back(source: S
     assert not source.sent and source.at_home
 
 
+def test_a_request_that_was_answered_and_cut_off_before_the_server_was_looked_at_ends(source: Source) -> None:
+    """The row names no server yet: nobody has shown that its caller may have that one moved."""
+    with database.session() as session:
+        row = migrations.get(session, source.id)
+        state = {"credentials": row.state["credentials"], "asked": row.server_id}
+        unseen = {"state": state, "server_id": None, "running_server_id": None}
+        migrations.advance(session, source.id, row.phase, row.generation, row.phase, **unseen)
+    row = source.run()
+    assert (row.status, row.phase, row.error_code) == ("failed", "withdrawn", "request-cut-off")
+    assert not source.sent and source.nova.paused == 0 and not source.nova.locked
+    source.tidy(timedelta(minutes=1))
+
+
 @pytest.mark.parametrize("becomes", ["another", None], ids=["another key", "none"])
 def test_a_volume_that_got_another_key_meanwhile_stays_here(source: Source, becomes: str | None) -> None:
     def retyped() -> None:
