@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_context.context import RequestContext
 
 from sv2m import errors
 
@@ -31,6 +33,11 @@ _TOO_OLD = "UnsupportedVersion"
 #: Seconds after which who gives no sign of life, as it does while it works, is taken for dead, or for one whom the
 #: broker has never told: the guest may be stopped while we wait.
 SILENCE = 30.0
+
+#: Transports whose broker is reached by TCP at the hosts of its URL.
+_RABBITMQ = ("rabbit", "amqp", "kombu")
+#: Seconds in which a node of the broker takes a connection.
+_REACHED_WITHIN = 2.0
 
 TOPIC_CONDUCTOR = "sv2m-conductor"
 TOPIC_CMM = "sv2m-cmm"
@@ -66,17 +73,53 @@ def _away(topic: str) -> errors.SV2MError:
     )
 
 
+class Broker:
+    """Whether the message broker is there.
+
+    oslo.messaging waits for a broker that is away for as long as it is, in a call and in a cast. That is right for a
+    migration, and wrong for whoever has a user or a peer waiting: they ask here first.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._url = oslo_messaging.TransportURL.parse(conf)
+
+    def check(self) -> None:
+        """Whether one of the broker's nodes takes connections.
+
+        :raises sv2m.errors.ServiceUnavailable: none does.
+        """
+        if self._url.transport not in _RABBITMQ:
+            return
+        why = ""
+        for node in self._url.hosts:
+            try:
+                socket.create_connection((node.hostname, node.port or 5672), _REACHED_WITHIN).close()
+            except OSError as error:
+                why = f"{node.hostname}: {error.strerror or error}"
+            else:
+                return
+        raise errors.ServiceUnavailable(f"the message broker takes no connection ({why})")
+
+
 class Caller:
     """Calls the endpoint of one module, and says who is away when no answer comes.
 
     :param who: topic, or server, that is called.
     :param lost: the error of which ``who`` is at fault by not answering.
+    :param broker: asked before each call, where nobody is to wait for a broker that is away.
     """
 
-    def __init__(self, client: oslo_messaging.RPCClient, who: str, lost: Callable[[str], errors.SV2MError]) -> None:
+    def __init__(
+        self,
+        client: oslo_messaging.RPCClient,
+        who: str,
+        lost: Callable[[str], errors.SV2MError],
+        broker: Broker | None = None,
+    ) -> None:
         self._client = client
         self._who = who
         self._lost = lost
+        self._broker = broker
 
     def at(self, server: str, version: str, patience: float | None = None) -> Caller:
         """A caller of one of the servers of the topic.
@@ -93,6 +136,7 @@ class Caller:
         :raises sv2m.errors.SV2MError: what the endpoint raised; or, if it does not answer, what ``lost`` makes;
             ServiceUnavailable if it is too old.
         """
+        self._reach()
         try:
             return self._client.call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:
@@ -112,7 +156,12 @@ class Caller:
 
     def cast(self, context: dict[str, Any], method: str, /, **arguments: Any) -> None:
         """Call, and wait for nothing."""
+        self._reach()
         self._client.cast(context, method, **arguments)
+
+    def _reach(self) -> None:
+        if self._broker is not None:
+            self._broker.check()
 
 
 def client(
@@ -123,6 +172,7 @@ def client(
     timeout: float | None = None,
     silence: float | None = None,
     lost: Callable[[str], errors.SV2MError] = _away,
+    broker: Broker | None = None,
 ) -> Caller:
     """A client of one module's endpoint.
 
@@ -131,10 +181,11 @@ def client(
     :param silence: seconds without a sign of life of the server, which it gives while it works, after which it is taken
         for dead; None waits for the answer alone.
     :param lost: what is raised when it is; ServiceUnavailable unless given.
+    :param broker: see :class:`Caller`.
     """
     target = oslo_messaging.Target(topic=topic, version=version)
     made = oslo_messaging.get_rpc_client(transport, target, timeout=timeout, call_monitor_timeout=silence)
-    return Caller(made, topic, lost)
+    return Caller(made, topic, lost, broker)
 
 
 def server(
@@ -145,6 +196,11 @@ def server(
     access = oslo_messaging.ExplicitRPCAccessPolicy
     answering = [_Answering(endpoint) for endpoint in endpoints]
     return oslo_messaging.get_rpc_server(transport, target, answering, access_policy=access)
+
+
+def logged_as(request_id: str | None) -> None:
+    """Have what this thread logs from now on bear a request's id, by which a user asks about it."""
+    RequestContext(request_id=request_id)
 
 
 class _Answering:
@@ -165,6 +221,7 @@ class _Answering:
 
         @functools.wraps(method)
         def answer(context: dict[str, Any], **arguments: Any) -> Any:
+            logged_as(context.get("request_id"))
             try:
                 return method(context, **arguments)
             except errors.SV2MError as error:

@@ -11,7 +11,7 @@ import webob.exc
 from oslo_log import log
 from webob.dec import wsgify
 
-from sv2m import errors
+from sv2m import errors, rpc
 from sv2m.api import faults, microversion, routes, schemas
 from sv2m.api.call import Call, Caller
 from sv2m.api.ports import Services
@@ -29,6 +29,7 @@ class Application:
     def __call__(self, request: webob.Request) -> webob.Response:
         """Answer one request."""
         request_id = str(request.environ.get("openstack.request_id", ""))
+        rpc.logged_as(request_id)
         try:
             version = microversion.negotiate(request.headers.get(microversion.HEADER))
             response = self._dispatch(request)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import webob
@@ -16,6 +16,7 @@ from webob.dec import wsgify
 from sv2m import errors
 from sv2m.api import faults, versions
 from sv2m.api.application import Application
+from sv2m.api.health import Health
 from sv2m.api.ports import Services
 
 LOG = log.getLogger(__name__)
@@ -66,8 +67,12 @@ def bounded(application: WSGIApplication, conf: cfg.ConfigOpts) -> WSGIApplicati
     return InOurWords(sizelimit.RequestBodySizeLimiter(application, conf))
 
 
-def build(conf: cfg.ConfigOpts, services: Services) -> WSGIApplication:
+def build(
+    conf: cfg.ConfigOpts, services: Services, backends: Mapping[str, Callable[[], None]] | None = None
+) -> WSGIApplication:
     """The whole pipeline.
+
+    :param backends: without which the API is blind: what asks each, and raises if it does not answer.
 
     From the outside in: the proxy's headers are read first, because the links in every answer need them; then the
     request gets its id, so that everything behind is logged and answered with it; then what puts every error behind
@@ -79,7 +84,7 @@ def build(conf: cfg.ConfigOpts, services: Services) -> WSGIApplication:
     application = auth_token.AuthProtocol(
         application, {"oslo_config_config": conf, "delay_auth_decision": False}
     )
-    application = Public(application, healthcheck.Healthcheck(None, conf))
+    application = Public(application, Health(healthcheck.Healthcheck(None, conf), backends or {}))
     application = bounded(application, conf)
     application = request_id.RequestId(application, conf)
     outermost: WSGIApplication = http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)

@@ -129,7 +129,7 @@ def wake(call: Call, migration_id: str, *, abort: bool) -> None:
     tell = conductor.abort_migration if abort else conductor.start_migration
     try:
         tell(call.rpc_context(migration_id), migration_id)
-    except oslo_messaging.MessagingException:
+    except (oslo_messaging.MessagingException, errors.ServiceUnavailable):
         LOG.warning(
             "The conductor could not be told of migration %s; it finds it by itself",
             migration_id,

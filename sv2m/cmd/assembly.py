@@ -30,18 +30,18 @@ def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
     database.start(conf)
     keystone = Keystone(conf)
     caller = CallerServices(keystone)
-    transport = rpc.transport(conf)
+    transport, broker = rpc.transport(conf), rpc.Broker(conf)
     services = Services(
         servers=caller,
         grants=caller,
-        keys=km.Client(transport, COPYING),
+        keys=km.Client(transport, COPYING, broker=broker),
         projects=keystone,
-        conductor=conductor.Client(transport),
-        load=lmm.Client(transport),
+        conductor=conductor.Client(transport, broker=broker),
+        load=lmm.Client(transport, broker=broker),
         rules=rules,
         cloud_name=conf.cloud_name,
         owner=f"api:{conf.host}",
         default_limit=conf.api.default_limit,
         max_limit=conf.api.max_limit,
     )
-    return deploy.build(conf, services)
+    return deploy.build(conf, services, {"database": database.ping, "message broker": broker.check})

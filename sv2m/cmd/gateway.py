@@ -50,7 +50,8 @@ class Listener:
         """Listen."""
         options = self._conf.gateway
         self._transport = rpc.transport(self._conf)
-        application = app.Gateway(conductor.Client(self._transport, timeout=options.peer_timeout), options.threads)
+        asked = conductor.Client(self._transport, options.peer_timeout, rpc.Broker(self._conf))
+        application = app.Gateway(asked, options.threads)
         # Every connection has a thread; how many messages the engine is asked about at a time is another number.
         server = _Server(
             (options.listen_address, options.port),

@@ -98,6 +98,12 @@ def current() -> sa.Engine:
     return _in_use[0]
 
 
+def ping() -> None:
+    """One query, of nothing. :raises Exception: the database does not answer."""
+    with session() as opened:
+        opened.execute(sa.text("SELECT 1"))
+
+
 @contextmanager
 def session() -> Iterator[Session]:
     """One transaction: committed when the block ends, rolled back when it raises.

@@ -15,8 +15,10 @@ class Client:
 
     VERSION = "1.0"
 
-    def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_CONDUCTOR, self.VERSION, timeout=timeout)
+    def __init__(
+        self, transport: oslo_messaging.Transport, timeout: float | None = None, broker: rpc.Broker | None = None
+    ) -> None:
+        self._client = rpc.client(transport, rpc.TOPIC_CONDUCTOR, self.VERSION, timeout=timeout, broker=broker)
 
     def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
         """Hand over a peer's signed document; see :meth:`sv2m.engine.conductor.Conductor.receive`."""

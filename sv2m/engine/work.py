@@ -49,8 +49,12 @@ class Work:
         self.services = services
         self.id = migration_id
         self.stopping = stopping
-        self.context: dict[str, Any] = {"migration_id": migration_id, "request_id": f"migration-{migration_id}"}
         self.reload()
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What goes with each call of a module: the id of the request that began the migration here, if one did."""
+        return {"migration_id": self.id, "request_id": self.state.get("request_id") or f"migration-{self.id}"}
 
     def reload(self) -> None:
         """Read row and transcript again, and put the machine where they say."""

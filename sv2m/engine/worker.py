@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import oslo_messaging
 from oslo_db import exception as db_exc
 
-from sv2m import errors, protocol
+from sv2m import errors, protocol, rpc
 from sv2m.db import engine as database
 from sv2m.db import migrations
 from sv2m.engine import flow
@@ -110,6 +110,7 @@ class Workers:
         if not self._claim(migration_id):
             return
         work = Work(self._services(), migration_id, self._stopping)
+        rpc.logged_as(work.context["request_id"])
         pause = _PAUSE
         # Claimed again for each step: whoever was taken for dead while a step held him up leaves the rest to his heir.
         while not self._stopping.is_set() and self._claim(migration_id):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from sv2m import errors, protocol
+from sv2m import errors, protocol, rpc
 from sv2m.gateway import door
 
 LOG = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class Gateway:
         document = self._read(environ)
         peek = protocol.peek(document)
         context = {"migration_id": peek.migration_id, "request_id": f"peer-{peek.migration_id}"}
+        rpc.logged_as(context["request_id"])
         answer = self._ask(context, document)
         status = HTTPStatus(answer["status"])
         body = base64.b64decode(answer["document_b64"]) if answer.get("document_b64") else b""

@@ -28,10 +28,16 @@ class Client:
     VERSION = "1.3"
 
     def __init__(
-        self, transport: oslo_messaging.Transport, timeout: float | None = None, volume_timeout: float = 300
+        self,
+        transport: oslo_messaging.Transport,
+        timeout: float | None = None,
+        volume_timeout: float = 300,
+        broker: rpc.Broker | None = None,
     ) -> None:
         def client(timeout: float | None) -> rpc.Caller:
-            return rpc.client(transport, rpc.TOPIC_KM, self.VERSION, timeout=timeout, silence=rpc.SILENCE)
+            return rpc.client(
+                transport, rpc.TOPIC_KM, self.VERSION, timeout=timeout, silence=rpc.SILENCE, broker=broker
+            )
 
         self._client = client(timeout)
         self._slow = client(volume_timeout + MARGIN)

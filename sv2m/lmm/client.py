@@ -15,8 +15,12 @@ class Client:
 
     VERSION = "1.1"
 
-    def __init__(self, transport: oslo_messaging.Transport, timeout: float | None = None) -> None:
-        self._client = rpc.client(transport, rpc.TOPIC_LMM, self.VERSION, timeout=timeout, silence=rpc.SILENCE)
+    def __init__(
+        self, transport: oslo_messaging.Transport, timeout: float | None = None, broker: rpc.Broker | None = None
+    ) -> None:
+        self._client = rpc.client(
+            transport, rpc.TOPIC_LMM, self.VERSION, timeout=timeout, silence=rpc.SILENCE, broker=broker
+        )
 
     def hold(
         self,

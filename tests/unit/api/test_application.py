@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 import webob
 from oslo_config import cfg
+from oslo_context import context as oslo_context
 
 from sv2m import errors
 from sv2m.api import deploy
@@ -215,3 +217,19 @@ def test_nothing_is_said_twice(api: API) -> None:
 def test_a_schema_speaks_in_words(api: API, path: str, message: str) -> None:
     response = api("GET", path)
     assert (response.status_int, response.json["error"]["message"]) == (400, message)
+def test_the_id_that_a_user_is_told_is_in_the_log(api: API, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    class Seeing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(oslo_context.get_current().request_id)
+
+    handler = Seeing()
+    logging.getLogger("sv2m.api.application").addHandler(handler)
+    caplog.set_level("INFO")
+    try:
+        request = webob.Request.blank("/v1/migrations?limit=x", environ={"openstack.request_id": "req-1"})
+        assert request.get_response(api.application).status_int == 400
+    finally:
+        logging.getLogger("sv2m.api.application").removeHandler(handler)
+    assert seen == ["req-1"]
