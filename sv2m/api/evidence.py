@@ -7,22 +7,20 @@ encrypted to the destination's ephemeral key, which is destroyed when the migrat
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
 import re
-import textwrap
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 from sv2m import protocol
-from sv2m.api import evidence_text
 from sv2m.db.models import AuditEvent, Message, Migration, Peer, Timestamp
-from sv2m.evidence.folder import LISTS, MANIFEST, README, SUMMARY, message_file
+from sv2m.evidence import blocks, by_hand, pem
+from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, message_file
 from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 
 #: The messages that introduce a cloud, and which one.
@@ -47,16 +45,8 @@ class Kept:
 
 def archive(kept: Kept) -> bytes:
     """The zip file."""
-    found = files(kept)
-    documents = {message.kind: message for message in kept.documents}
-    at = documents["Offer"].at if "Offer" in documents else kept.row.created_at
-    source, destination = (kept.cloud_name, kept.row.peer)
-    if kept.row.role == "destination":
-        source, destination = destination, source
-    names = {"id": kept.row.id, "source": source, "destination": destination, "kept_by": kept.cloud_name}
-    stamped = {stamp_file(one.covers): one.stamped_at for one in kept.timestamps if one.stamped_at is not None}
-    found[SUMMARY] = summary(kept)
-    found[README] = evidence_text.write(names, found, at, stamped)
+    found = {**files(kept), SUMMARY: summary(kept)}
+    found[README] = by_hand.write(found)
     return _zip(found, kept.row.finished_at or kept.row.updated_at)
 
 
@@ -67,17 +57,17 @@ def files(kept: Kept) -> dict[str, bytes]:
     for kind, role in _INTRODUCTIONS.items():
         if kind in documents:
             chain = protocol.claimed_party(documents[kind]).chain
-            found[f"certificates/{role}.pem"] = _pem(chain[:1], "CERTIFICATE")
+            found[f"certificates/{role}.pem"] = blocks.encode(chain[:1], blocks.CERTIFICATE)
             if chain[1:]:
-                found[f"certificates/{role}-issuers.pem"] = _pem(chain[1:], "CERTIFICATE")
+                found[f"certificates/{role}-issuers.pem"] = blocks.encode(chain[1:], blocks.CERTIFICATE)
     if "ca" in documents:
-        found["certificates/ca.pem"] = documents["ca"]
+        found[ROOT] = documents["ca"]
     elif kept.peer is not None:
-        found["certificates/ca.pem"] = kept.peer.ca_pem.encode()
+        found[ROOT] = pem.kept(kept.peer.ca_pem).encode()
     for kind, document in documents.items():
         if kind == "crl":
             if document:
-                found[LISTS] = _pem(_der_sequences(document), "X509 CRL")
+                found[LISTS] = blocks.encode(_der_sequences(document), blocks.CRL)
         elif kind == "manifest":
             found[MANIFEST] = document
         elif kind not in {*protocol.KINDS, "ca"}:
@@ -92,9 +82,9 @@ def _stamps(timestamps: Sequence[Timestamp]) -> dict[str, bytes]:
             found[stamp_file(one.covers)] = one.response
             if one.listing is not None:
                 found[listing_file(one.covers)] = one.listing.encode()
-    roots = dict.fromkeys(one.ca_pem for one in timestamps if one.ca_pem)
+    roots = "".join(one.ca_pem for one in timestamps if one.ca_pem)
     if roots:
-        found[ROOTS] = "".join(roots).encode()
+        found[ROOTS] = pem.kept(roots).encode()
     return found
 
 
@@ -156,14 +146,6 @@ def summary(kept: Kept) -> bytes:
         ],
     }
     return json.dumps(said, indent=2).encode()
-
-
-def _pem(parts: Iterable[bytes], label: str) -> bytes:
-    blocks = []
-    for der in parts:
-        lines = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
-        blocks.append(f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
-    return "".join(blocks).encode()
 
 
 def _der_sequences(data: bytes) -> list[bytes]:

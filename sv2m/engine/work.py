@@ -20,6 +20,7 @@ from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
 from sv2m.db.models import Migration, Peer
 from sv2m.engine.services import Services
+from sv2m.evidence import pem
 
 
 class Aborted(errors.LocalError):
@@ -145,7 +146,7 @@ class Work:
         lists = self.services.cmm.revocation_lists(self.context)["crls_b64"]
         self.keep_evidence(
             {
-                "ca": (messages.RECEIVED, self.peer.ca_pem.encode()),
+                "ca": (messages.RECEIVED, pem.kept(self.peer.ca_pem).encode()),
                 "crl": (messages.RECEIVED, b"".join(base64.b64decode(part) for part in lists)),
             }
         )

@@ -10,6 +10,8 @@ chain            the audit log's chain of digests
 folder           the files of a saved evidence folder
 trust            for which clouds of a folder the roots vouch, and until when
 verifier         everything in a folder, checked against root certificates alone
+by_hand          the text in a folder: how to check it with xmlsec1 and openssl
+pem, blocks      certificates as people give them; the one form of them and of lists in a folder
 judge            what signed messages prove, and about whom: facts and contradictions
 ================ ============================================================================================
 """

@@ -24,6 +24,8 @@ MAX_FILES = 1000
 MANIFEST, SUMMARY, README = "manifest.xml", "summary.json", "README.txt"
 #: The revocation lists of the time, in PEM.
 LISTS = "certificates/crl.pem"
+#: The CAs of the agreement.
+ROOT = "certificates/ca.pem"
 #: Numbers of the messages in protocol.md; the sixth is the segments.
 NUMBERS = {kind: number if number < 6 else number + 1 for number, kind in enumerate(protocol.KINDS, start=1)}
 #: Which cloud signs which message.
@@ -34,6 +36,11 @@ _MAX_NAME = 200
 def message_file(kind: str) -> str:
     """The name of a message's file."""
     return f"messages/{NUMBERS[kind]:02d}-{kind}.xml"
+
+
+def is_covered(covers: str) -> bool:
+    """Whether this is what a timestamp can cover: a message's kind, the log up to an event, or all that there was."""
+    return covers in NUMBERS or re.fullmatch("(audit|archive)-[0-9]{1,19}", covers) is not None
 
 
 def signer(kind: str) -> str:

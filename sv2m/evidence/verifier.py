@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sv2m import errors, protocol
-from sv2m.evidence import chain, stamps, summary
-from sv2m.evidence.folder import LISTS, MANIFEST, README, SUMMARY, Folder, message_file, signer
+from sv2m.evidence import blocks, by_hand, chain, stamps, summary
+from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, Folder, message_file, signer
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.evidence.summary import Summary
 from sv2m.evidence.times import proved
@@ -90,9 +91,10 @@ def verify(
     source = trusted["source"]
     _manifest(folder, source.leaf if source else None, transcript, report)
     _audit(folder, transcript.migration_id or "", report)
-    _copies(folder, roots, "certificates/ca.pem", report)
+    _copies(folder, roots, ROOT, report)
     _copies(folder, roots if tsa_roots is None else tsa_roots, stamps.ROOTS, report)
     _fits_summary(folder, said, transcript.migration_id, report)
+    _text(folder, report)
     _rest(folder, report)
     current = frozenset(role for role, one in trusted.items() if one is not None and one.current)
     dated = {kind: at for kind, at in times.items() if (by := trusted[signer(kind)]) and by.is_within(at)}
@@ -229,13 +231,15 @@ def _copies(folder: Folder, roots: Sequence[x509.Certificate], name: str, report
     if name not in folder.files:
         return
     try:
-        copies = x509.load_pem_x509_certificates(folder.files[name])
-    except (ValueError, x509.InvalidVersion):
-        copies = []
-    if copies and all(one in roots for one in copies):
-        report.add(name, GOOD, "a root that you gave")
+        # Byte for byte: openssl finds certificates where cryptography sees none.
+        copies = blocks.decode(folder.files[name], blocks.CERTIFICATE)
+    except errors.SV2MError as error:
+        report.add(name, BAD, str(error))
+        return
+    if set(copies) <= {one.public_bytes(Encoding.DER) for one in roots}:
+        report.add(name, GOOD, "a root that you gave" if len(copies) == 1 else "roots that you gave")
     else:
-        report.add(name, BAD, "it is not a root that you gave")
+        report.add(name, BAD, "it has a certificate that is not a root that you gave")
 
 
 def _summary(folder: Folder, report: Report) -> Summary:
@@ -253,8 +257,24 @@ def _fits_summary(folder: Folder, said: Summary, migration_id: str | None, repor
         report.add(SUMMARY, BAD, "it does not fit the messages")
 
 
+def _text(folder: Folder, report: Report) -> None:
+    """Nobody has signed it, and its reader types its commands."""
+    if README not in folder.files:
+        report.add(README, NOTE, "it is not there: the folder does not say how to check it by hand")
+        return
+    try:
+        whole = by_hand.write({name: data for name, data in folder.files.items() if name != README})
+    except errors.SV2MError:
+        whole = b""
+    if folder.files[README] == whole:
+        report.add(README, GOOD, "the text that this program writes for these files")
+    else:
+        text = "not the text that this program writes for these files: type none of its commands"
+        report.add(README, NOTE, text)
+
+
 def _rest(folder: Folder, report: Report) -> None:
-    known = {SUMMARY, README, MANIFEST, "certificates/ca.pem", LISTS}
+    known = {SUMMARY, README, MANIFEST, ROOT, LISTS}
     known |= {message_file(kind) for kind in protocol.KINDS}
     known |= {f"certificates/{role}{more}.pem" for role in INTRODUCTIONS for more in ("", "-issuers")}
     for name in sorted(set(folder.files) - known):

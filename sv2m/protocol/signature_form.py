@@ -66,11 +66,11 @@ class SignatureForm:
         if not _is_the_one_spelling(self.method, value[1]):
             raise errors.InvalidSignature("the signature's value is written in another way than the protocol's")
         expected = _render(
-            self.method,
+            self.method.value,
             self.references,
             [item.decode() for item in digests],
             value[1].decode(),
-            certificate_der,
+            b64encode(certificate_der).decode(),
         )
         if expected != self.actual:
             raise errors.InvalidSignature("the signature uses something other than what the protocol fixes")
@@ -93,33 +93,41 @@ def read_form(
     return SignatureForm(actual, signing_key.method_of(certificate), references)
 
 
+def pattern(references: Sequence[ReferenceForm]) -> str:
+    """The same form as a POSIX extended regular expression, without ^ and $: for whoever has grep and not this code.
+
+    It leaves open which of the two algorithms it is, and what the free values say.
+    """
+    methods = "|".join(method.value for method in signing_key.METHODS)
+    digests = ["[A-Za-z0-9+/]{64}"] * len(references)
+    base64 = "[A-Za-z0-9+/]+={0,2}"
+    # Nothing else in it means anything to grep but the dots of the algorithms' names.
+    return _render(f"({methods})", references, digests, base64, base64).decode().replace(".", "[.]")
+
+
 def x509_key_info(leaf: bytes) -> etree._Element:
     """ds:KeyInfo with the one certificate, as signxml puts it into the signature."""
-    return etree.fromstring(_key_info(leaf).render())
+    return etree.fromstring(_key_info(b64encode(leaf).decode()).render())
 
 
-def _key_info(leaf: bytes) -> Element:
-    certificate = Element("ds:X509Certificate", text=b64encode(leaf).decode("ascii"))
+def _key_info(certificate_text: str) -> Element:
+    certificate = Element("ds:X509Certificate", text=certificate_text)
     return Element("ds:KeyInfo", children=[Element("ds:X509Data", children=[certificate])])
 
 
 def _render(
-    method: SignatureMethod,
-    references: Sequence[ReferenceForm],
-    digests: Sequence[str],
-    value: str,
-    leaf: bytes,
+    method: str, references: Sequence[ReferenceForm], digests: Sequence[str], value: str, certificate: str
 ) -> bytes:
     signed_info = Element(
         "ds:SignedInfo",
         children=[
             Element("ds:CanonicalizationMethod", {"Algorithm": EXCLUSIVE_C14N_URI}),
-            Element("ds:SignatureMethod", {"Algorithm": method.value}),
+            Element("ds:SignatureMethod", {"Algorithm": method}),
             *(_reference(form, digest) for form, digest in zip(references, digests, strict=True)),
         ],
     )
     signature_value = Element("ds:SignatureValue", text=value)
-    return Element("ds:Signature", children=[signed_info, signature_value, _key_info(leaf)]).render()
+    return Element("ds:Signature", children=[signed_info, signature_value, _key_info(certificate)]).render()
 
 
 def _reference(form: ReferenceForm, digest: str) -> Element:

@@ -20,6 +20,8 @@ from signxml.algorithms import SignatureMethod
 
 from sv2m import errors
 
+#: Of all that XML Signature knows.
+METHODS: Final = (SignatureMethod.ECDSA_SHA384, SignatureMethod.SHA384_RSA_MGF1)
 #: NIST SP 800-57: at least 128 bits of strength; P-384 has 192.
 MIN_RSA_BITS: Final = 3072
 MAX_RSA_BITS: Final = 8192

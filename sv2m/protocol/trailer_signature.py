@@ -29,7 +29,7 @@ from sv2m.protocol.wire.encrypted import EXCLUSIVE_C14N_URI
 
 #: Id of each ds:Object and the element that it holds, in their order.
 _OBJECTS: Final = {"context": "sv2m:Binding", "manifest": "ds:Manifest"}
-_REFERENCES: Final = tuple(ReferenceForm(f"#{name}", (EXCLUSIVE_C14N_URI,)) for name in _OBJECTS)
+REFERENCES: Final = tuple(ReferenceForm(f"#{name}", (EXCLUSIVE_C14N_URI,)) for name in _OBJECTS)
 
 
 def sign_manifest(context: bytes, manifest: bytes, private_key_pem: bytes, chain: Sequence[bytes]) -> bytes:
@@ -61,7 +61,7 @@ def sign_manifest(context: bytes, manifest: bytes, private_key_pem: bytes, chain
         holder,
         key=signer.key,
         key_info=x509_key_info(signer.leaf),
-        reference_uri=[reference.uri for reference in _REFERENCES],
+        reference_uri=[reference.uri for reference in REFERENCES],
     )
     for item in list(holder):
         signature.append(item)
@@ -89,7 +89,7 @@ def verify_manifest(signature: bytes, certificate_der: bytes) -> tuple[bytes, by
         raise errors.InvalidSignature("the trailer's signature does not hold one context and one manifest")
     for item in objects:
         root.remove(item)
-    form = read_form(documents.canonical_bytes(root), certificate, _REFERENCES)
+    form = read_form(documents.canonical_bytes(root), certificate, REFERENCES)
     form.check(certificate_der)  # 8, 9
     context, manifest = _run_signxml(signature, certificate, form)  # 10, 11
     return context, manifest
@@ -99,7 +99,7 @@ def _run_signxml(signature: bytes, certificate: x509.Certificate, form: Signatur
     config = SignatureConfiguration(
         require_x509=True,
         location="./",
-        expect_references=len(_REFERENCES),
+        expect_references=len(REFERENCES),
         signature_methods=frozenset({form.method}),
         digest_algorithms=frozenset({DigestAlgorithm.SHA384}),
         verification_time=certificate.not_valid_before_utc,  # as in signature.py
