@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of PEM (RFC 7468) in the one form in which evidence has them, so that every program reads the same things in a file.
+"""Blocks of PEM (RFC 7468) in the one form in which evidence has them: every program reads the same things in a file.
 
 OpenSSL's commands take more: several labels for a certificate (``TRUSTED CERTIFICATE`` among them), DER before it,
 words between the blocks; one command uses the first block, another one all of them. Whatever differs from this form

@@ -422,7 +422,13 @@ def test_this_machines_own_roots_vouch_for_nobody(
 ) -> None:
     folder = written(attacker.keeps(attacker.pair().run().a), tmp_path / "forged")
     (folder / "certificates/ca.pem").write_bytes(court.authority.anchor.read_bytes())
-    monkeypatch.setenv("SSL_CERT_FILE", str(attacker.authority.anchor))
+    machines = tmp_path / "machine"
+    machines.mkdir()
+    hashed = run(f"openssl x509 -noout -hash -in {attacker.authority.anchor}", tmp_path).stdout.strip()
+    (machines / f"{hashed}.0").write_bytes(attacker.authority.anchor.read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(machines))
+    bare = f"openssl verify -CAfile certificates/ca.pem {folder}/certificates/source.pem"
+    assert run(bare, folder).returncode == 0, "as openssl verifies by itself"
     assert finding(retold(folder), "openssl verify")
 
 
