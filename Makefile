@@ -7,7 +7,7 @@ INSTALLED := test -x $(PYTHON)
 KEPT := /var/tmp/sv2m-lab /var/tmp/sv2m-test
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help install demo test test-quick test-agent-faults test-faults formal fuzz lint lab-up lab-status lab-down bench clean
+.PHONY: help install demo test test-quick test-agent-faults test-faults test-load formal fuzz lint lab-up lab-status lab-down bench clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-agent-faults: install  ## Every fault of the compute-host agent, between tw
 
 test-faults: install  ## The crash matrix on two real clouds (hours; goes on where it was; FAULTS='kill-qemu@* *:landing' limits it)
 	@PYTHONWARNINGS=ignore $(PYTHON) -m tests.faults $(foreach pattern,$(FAULTS),'$(pattern)')
+
+test-load: install  ## A crowd on one engine: 40 pre-copies, a peer that trickles, 20 servers that arrive (minutes)
+	@SV2M_TEST_LOAD=1 .venv/bin/python -m pytest -q tests/load/test_crowd.py
 
 formal: install  ## Check the protocol's model, and that it cannot do with less (minutes)
 	@$(PYTHON) -m formal && $(PYTHON) -m formal.maude && $(PYTHON) -m formal.commit && $(PYTHON) -m formal.proverif

@@ -6,6 +6,8 @@ from __future__ import annotations
 import abc
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sv2m import errors
 
@@ -24,10 +26,30 @@ class Rounds(abc.ABC):
         self._interval = interval
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        #: What :meth:`each` has told of whom.
+        self._told: dict[str, str] = {}
 
     @abc.abstractmethod
     def look(self) -> object:
         """One look. Whatever it raises is logged; what was due is still due at the next."""
+
+    @contextmanager
+    def each(self, what: str) -> Iterator[None]:
+        """Around what is done for one of many: whatever goes wrong with it keeps nobody from the others.
+
+        The same failure of the same one is told once, until it is over.
+
+        :param what: which one, for the log: "Migration 6b6b…".
+        """
+        try:
+            yield
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            level = logging.DEBUG if self._told.get(what) == said else logging.WARNING
+            self._told[what] = said
+            LOG.log(level, "%s: %s", what, said, exc_info=not isinstance(error, errors.SV2MError))
+        else:
+            self._told.pop(what, None)
 
     def start(self) -> None:
         """Begin to look; nothing happens if it has begun."""

@@ -18,7 +18,7 @@ from sv2m.cmd.modules import Module
 from sv2m.db import engine as database
 from sv2m.edm.brokers import brokers
 from sv2m.engine.conductor import Conductor
-from sv2m.engine.recovery import Recovery
+from sv2m.engine.recovery import Heartbeat, Recovery
 from sv2m.engine.tidying import Tidying
 from sv2m.engine.worker import Workers
 from sv2m.rounds import Rounds
@@ -88,8 +88,14 @@ class Engine:
             lambda: services, owner, conf.engine.threads, timedelta(seconds=conf.engine.stale_after)
         )
         endpoint = Conductor(services, workers)
-        parts: list[program.Part] = [modules.Stopping(agents.stop), workers, *modules.evidence(conf)]
-        rounds = [Recovery(conf, services, workers, owner), Tidying(conf, services)]
+        # The heartbeat ends last but for the brokers: until then nobody takes what the workers have not let go of.
+        parts: list[program.Part] = [
+            modules.Stopping(agents.stop),
+            Heartbeat(conf, workers, owner),
+            workers,
+            *modules.evidence(conf),
+        ]
+        rounds = [Recovery(conf, services, workers), Tidying(conf, services)]
         return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), rounds
 
 

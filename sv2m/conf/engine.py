@@ -23,7 +23,14 @@ OPTS = [
         "Unset: agents are called by transport_url, and whoever is root on a compute host may then call whatever this "
         "engine's modules offer.",
     ),
-    cfg.IntOpt("threads", default=16, min=2, help="Migrations worked on at the same time by one engine."),
+    cfg.IntOpt(
+        "threads",
+        default=16,
+        min=2,
+        help="Migrations that one engine begins at the same time, half of them with one peer at most. Others wait "
+        "for their turn in requested (source) or authenticated (destination), or for another engine. What has begun "
+        "waits for no turn: each such migration has a thread of its own.",
+    ),
     cfg.IntOpt(
         "offer_lifetime",
         default=7200,
@@ -48,7 +55,8 @@ OPTS = [
         "heartbeat",
         default=10,
         min=1,
-        help="Seconds between two signs of life that an engine leaves on each migration that it works on.",
+        help="Seconds between two signs of life that an engine leaves on each migration that it works on, and between "
+        "two looks for those that nobody works on.",
     ),
     cfg.IntOpt(
         "stale_after",

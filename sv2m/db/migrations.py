@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -317,17 +317,22 @@ def claim(session: Session, migration_id: str, owner: str, now: datetime, stale_
     return changed == 1
 
 
-def heartbeat(session: Session, owner: str, now: datetime) -> int:
-    """Say that ``owner`` still works on its migrations.
+def heartbeat(session: Session, owner: str, migration_ids: Collection[str], now: datetime) -> int:
+    """Say that ``owner`` still works on these migrations; what is another's meanwhile stays its.
 
     :returns: how many these are.
     """
-    return written(
-        session,
-        sa.update(Migration)
-        .where(Migration.owner == owner, UNFINISHED)
-        .values(owner_seen_at=now),
-    )
+    mine = sa.update(Migration).where(Migration.id.in_(sorted(migration_ids)), Migration.owner == owner, UNFINISHED)
+    return written(session, mine.values(owner_seen_at=now))
+
+
+def let_go(session: Session, migration_id: str, owner: str) -> None:
+    """``owner`` does not work on it any more: whoever wants it may take it at once.
+
+    Its name stays: what is next written of the migration is by the engine that last worked on it, until one takes it.
+    """
+    mine = sa.update(Migration).where(Migration.id == migration_id, Migration.owner == owner)
+    written(session, mine.values(owner_seen_at=None))
 
 
 def disown(session: Session, owner: str) -> int:

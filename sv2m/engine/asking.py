@@ -13,6 +13,9 @@ LOG = logging.getLogger(__name__)
 
 _PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+#: Between two questions to a peer that is at work, and did not hold the last one: it has others to answer. A guest may
+#: stand still, so not much longer.
+_LONGEST_WORK_PAUSE = 2.0
 
 
 class Stopping(Exception):
@@ -35,6 +38,7 @@ def ask(work: Work, document: bytes, *, committed: bool = False) -> bytes | None
             raise Stopping
         if not committed:
             work.check_abort()
+        asked = time.monotonic()
         try:
             answer = work.services.peers.send(work.peer.url, work.peer.tls_ca_pem or work.peer.ca_pem, document)
         except (errors.PeerUnreachable, errors.RefusedByPeer) as error:
@@ -48,5 +52,7 @@ def ask(work: Work, document: bytes, *, committed: bool = False) -> bytes | None
             return answer.document
         if time.monotonic() > deadline:
             raise errors.PeerUnreachable("the peer says that it is still working, for too long")
-        pause = _PAUSE
+        held = time.monotonic() - asked > _LONGEST_WORK_PAUSE
+        pause = _PAUSE if held else min(_LONGEST_WORK_PAUSE, pause)
         work.stopping.wait(pause)
+        pause *= 2

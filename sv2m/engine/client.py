@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of the conductor. Version history: 1.0 first version."""
+"""RPC client of the conductor. Version history: 1.0 first version; 1.1 receive may be told not to wait."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sv2m import rpc
 class Client:
     """Typed calls to whichever engine takes them."""
 
-    VERSION = "1.0"
+    VERSION = "1.1"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, broker: rpc.Broker | None = None
     ) -> None:
         self._client = rpc.client(transport, rpc.TOPIC_CONDUCTOR, self.VERSION, timeout=timeout, broker=broker)
 
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool) -> dict[str, Any]:
         """Hand over a peer's signed document; see :meth:`sv2m.engine.conductor.Conductor.receive`."""
-        answer: dict[str, Any] = self._client.call(context, "receive", document_b64=document_b64)
+        answer: dict[str, Any] = self._client.call(context, "receive", document_b64=document_b64, wait=wait)
         return answer
 
     def start_migration(self, context: dict[str, Any], migration_id: str) -> None:

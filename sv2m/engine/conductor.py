@@ -6,6 +6,8 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import logging
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -38,16 +40,24 @@ REPLY = {
 LANDED = ("receiving", "verifying", "prepared", "resuming", "resumed", "settled", "closing", "closed")
 #: Seconds that a peer's request is held for the answer, before it is told to ask again.
 PATIENCE = 20.0
+#: Requests of one peer that are held so at the same time: a thread each, of those that answer everybody. Further ones
+#: are taken all the same, and told at once to ask again.
+HELD_FOR_A_PEER = 4
 
 
 class Conductor:
-    """Endpoint of topic ``sv2m-conductor``. RPC version history: 1.0 first version."""
+    """Endpoint of topic ``sv2m-conductor``.
 
-    target = oslo_messaging.Target(version="1.0")
+    RPC version history: 1.0 first version; 1.1 receive may be told not to wait.
+    """
+
+    target = oslo_messaging.Target(version="1.1")
 
     def __init__(self, services: Services, workers: Workers) -> None:
         self._services = services
         self._workers = workers
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
 
     @oslo_messaging.expose
     def start_migration(self, context: dict[str, Any], migration_id: str) -> None:
@@ -60,9 +70,10 @@ class Conductor:
         self._workers.work_on(migration_id)
 
     @oslo_messaging.expose
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
         """Take one signed document of a peer; the same one again is the same question again.
 
+        :param wait: whether the answer may be waited for, :data:`PATIENCE` seconds at most.
         :returns: ``{"status": 200 | 202 | 204, "document_b64": signed reply or None}``.
         :raises PeerError, PolicyError, NotFound: the message is not taken.
         """
@@ -82,9 +93,21 @@ class Conductor:
             return {"status": HTTPStatus.ACCEPTED, "document_b64": None}
         if self._answer(work, peek.kind) is None and not self._workers.stopping.is_set():
             worker = self._workers.work_on(work.id)
-            concurrent.futures.wait([worker], PATIENCE)
+            if wait and self._hold(work.row.peer):
+                try:
+                    concurrent.futures.wait([worker], PATIENCE)
+                finally:
+                    self._hold(work.row.peer, -1)
             work.reload()
         return self._answer(work, peek.kind) or {"status": HTTPStatus.ACCEPTED, "document_b64": None}
+
+    def _hold(self, peer: str, more: int = 1) -> bool:
+        """Count one more request of a peer that is held, or one less. :returns: whether it may be held."""
+        with self._lock:
+            if self._held[peer] + more > HELD_FOR_A_PEER:
+                return False
+            self._held[peer] += more
+            return True
 
     def _introduce(self, document: bytes, migration_id: str) -> None:
         """Make the row of an offer, if its signer is a peer with an agreement. Nothing else is believed yet."""

@@ -7,11 +7,14 @@ the same thing; this file only finds what nobody carries, and what waits for a p
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from oslo_config import cfg
+from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.db import engine as database
@@ -27,22 +30,39 @@ LOG = logging.getLogger(__name__)
 
 #: Looks from one sweep of held room to the next.
 SWEEP_EVERY = 30
+#: Ids in one statement.
+_AT_A_TIME = 500
 #: B's phases in which A has the next word, and in which B may still give up.
 WAITING = ("challenged", "accepted", "receiving", "prepared")
 
 
+class Heartbeat(Rounds):
+    """Says of the migrations that this engine works on that it does, in a thread of its own: looks may take longer."""
+
+    def __init__(self, conf: cfg.ConfigOpts, workers: Workers, owner: str) -> None:
+        super().__init__("Saying that we work on our migrations", conf.engine.heartbeat)
+        self._workers = workers
+        self._owner = owner
+
+    def look(self) -> None:
+        """Say it, in pieces that no database finds too long."""
+        owned = self._workers.owned
+        for start in range(0, len(owned), _AT_A_TIME):
+            database.transaction(functools.partial(self._say, owned[start : start + _AT_A_TIME]))
+
+    def _say(self, owned: Sequence[str], session: Session) -> None:
+        # The time is that of the try that succeeds, not of one that the database had wait.
+        migrations.heartbeat(session, self._owner, owned, datetime.now(UTC))
+
+
 class Recovery(Rounds):
-    """Looks at the start and from time to time.
+    """Looks at the start and from time to time."""
 
-    :param owner: this engine's name in the rows that it works on.
-    """
-
-    def __init__(self, conf: cfg.ConfigOpts, services: Services, workers: Workers, owner: str) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, services: Services, workers: Workers) -> None:
         super().__init__("Looking for migrations to take up", conf.engine.heartbeat)
         self._conf = conf
         self._services = services
         self._workers = workers
-        self._owner = owner
         self._looks = itertools.count()
 
     def look(self) -> None:
@@ -53,19 +73,24 @@ class Recovery(Rounds):
             self._services.lmm.sweep({"request_id": "recovery"})
 
     def take_up(self, now: datetime | None = None) -> None:
-        """Take up what nobody carries, and give up what waited for too long."""
+        """Take up what nobody carries, first what stands still, and give up what waited for too long."""
         now = now or datetime.now(UTC)
         with database.session() as session:
-            migrations.heartbeat(session, self._owner, now)
             rows = migrations.list_unfinished(session)
-        for row in rows:
-            if flow.step(row.role, row.phase) is not None:
-                self._workers.work_on(row.id)
-            elif row.role == "destination" and row.phase in WAITING:
-                if row.abort_requested:
-                    self._give_up(row.id, Aborted("the operator of the destination asked for an abort"))
-                elif now > self._patience_ends(row):
-                    self._give_up(row.id, _silent(row.phase))
+        for row in sorted(rows, key=lambda one: not flow.stands_still(one)):
+            if self._stop.is_set():
+                return
+            with self.each(f"Migration {row.id}"):
+                self._take_up(row, now)
+
+    def _take_up(self, row: Migration, now: datetime) -> None:
+        if flow.step(row.role, row.phase) is not None:
+            self._workers.work_on(row.id)
+        elif row.role == "destination" and row.phase in WAITING:
+            if row.abort_requested:
+                self._give_up(row.id, Aborted("the operator of the destination asked for an abort"))
+            elif now > self._patience_ends(row):
+                self._give_up(row.id, _silent(row.phase))
 
     def _patience_ends(self, row: Migration) -> datetime:
         if row.phase == "challenged":
@@ -79,11 +104,7 @@ class Recovery(Rounds):
         return ends
 
     def _give_up(self, migration_id: str, error: errors.SV2MError) -> None:
-        try:
-            give_up(Work(self._services, migration_id, self._workers.stopping), error)
-        except errors.SV2MError as refused:
-            LOG.warning("Migration %s: cannot be given up: %s", migration_id, refused)
-            return
+        give_up(Work(self._services, migration_id, self._workers.stopping), error)
         self._workers.work_on(migration_id)
 
 

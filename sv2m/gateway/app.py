@@ -37,8 +37,11 @@ def _nobody(*_: int) -> None:
 class Conductor(Protocol):
     """What the gateway needs of the engine."""
 
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
-        """Take one signed document; answer ``{"status": 200|202|204, "document_b64": str | None}``."""
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool) -> dict[str, Any]:
+        """Take one signed document; answer ``{"status": 200|202|204, "document_b64": str | None}``.
+
+        :param wait: whether the answer may take as long as the engine is at work on it.
+        """
         ...
 
 
@@ -55,6 +58,8 @@ class Gateway:
     ) -> None:
         self._conductor = conductor
         self._turns = threading.BoundedSemaphore(at_a_time)
+        # The others are for messages that are only taken: however many answers are waited for, a Release finds a turn.
+        self._waits = threading.BoundedSemaphore(max(1, at_a_time // 2))
         self._max_document = max_document
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -94,9 +99,12 @@ class Gateway:
     def _ask(self, context: dict[str, Any], document: bytes) -> dict[str, Any]:
         if not self._turns.acquire(timeout=_TURN):
             raise errors.ServiceUnavailable("too many messages at a time")
+        wait = self._waits.acquire(blocking=False)
         try:
-            return self._conductor.receive(context, base64.b64encode(document).decode("ascii"))
+            return self._conductor.receive(context, base64.b64encode(document).decode("ascii"), wait)
         finally:
+            if wait:
+                self._waits.release()
             self._turns.release()
 
     def _read(self, environ: Environ) -> bytes:

@@ -25,10 +25,10 @@ from sv2m import rpc
 class Conductor:
     """Takes everything."""
 
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     @oslo_messaging.expose
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
         return {"status": 204, "document_b64": None}
 
 

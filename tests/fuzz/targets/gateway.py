@@ -24,7 +24,7 @@ class _Conductor:
         self._document = document
         self.asked = 0
 
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
         document = base64.b64decode(document_b64, validate=True)
         promise(p.peek(document).migration_id == context["migration_id"], "another migration's context")
         promise(self._document.startswith(document), "other bytes than came")

@@ -156,12 +156,32 @@ def test_claim_only_from_silent_owners() -> None:
     assert not claim("two", NOW + MINUTE)
     assert claim("two", NOW + 2 * MINUTE)
     with engine.session() as session:
-        assert migrations.heartbeat(session, "two", NOW + 5 * MINUTE) == 1
-        assert migrations.heartbeat(session, "one", NOW + 5 * MINUTE) == 0
+        assert migrations.heartbeat(session, "two", [row.id], NOW + 5 * MINUTE) == 1
+        assert migrations.heartbeat(session, "one", [row.id], NOW + 5 * MINUTE) == 0
     assert not claim("one", NOW + 5.5 * MINUTE)
     with engine.session() as session:
         assert migrations.disown(session, "two") == 1
     assert claim("one", NOW + 5.5 * MINUTE)
+
+
+def test_what_an_engine_only_queues_another_may_take() -> None:
+    row, queued = make(), make()
+    with engine.session() as session:
+        for one in (row, queued):
+            assert migrations.claim(session, one.id, "one", NOW, MINUTE)
+        assert migrations.heartbeat(session, "one", [row.id], NOW + 2 * MINUTE) == 1
+        assert not migrations.claim(session, row.id, "two", NOW + 2 * MINUTE, MINUTE)
+        assert migrations.claim(session, queued.id, "two", NOW + 2 * MINUTE, MINUTE)
+
+
+def test_what_was_let_go_of_another_may_take_at_once() -> None:
+    row = make()
+    with engine.session() as session:
+        assert migrations.claim(session, row.id, "one", NOW, MINUTE)
+        migrations.let_go(session, row.id, "two")
+        assert not migrations.claim(session, row.id, "two", NOW, MINUTE)
+        migrations.let_go(session, row.id, "one")
+        assert migrations.claim(session, row.id, "two", NOW, MINUTE)
 
 
 def test_finished_is_not_claimed() -> None:

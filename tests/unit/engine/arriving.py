@@ -335,7 +335,7 @@ class Destination:
         :param later: how much time has passed.
         """
         assert self.workers is not None
-        Recovery(self.services.conf, self.services, self.workers, "engine-b").take_up(datetime.now(UTC) + later)
+        Recovery(self.services.conf, self.services, self.workers).take_up(datetime.now(UTC) + later)
         return self.carry_on()
 
     def tidy(self, later: timedelta = timedelta()) -> Any:

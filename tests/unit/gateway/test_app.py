@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Conductor:
         self.answer = answer or {"status": 204, "document_b64": None}
         self.asked: list[tuple[dict[str, Any], bytes]] = []
 
-    def receive(self, context: dict[str, Any], document_b64: str) -> dict[str, Any]:
+    def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
         self.asked.append((context, base64.b64decode(document_b64)))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -209,3 +210,26 @@ def test_a_bug_is_out_of_order_and_explains_nothing() -> None:
     assert reply.status == 500
     assert reply.error["code"] == "internal-error"
     assert b"hunter2" not in reply.body
+
+
+def test_answers_that_are_waited_for_leave_turns_for_messages_that_are_only_taken() -> None:
+    class Working(Conductor):
+        waiting, over = threading.Semaphore(0), threading.Event()
+
+        def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
+            if wait:
+                self.waiting.release()
+                self.over.wait()
+            return {"status": 202, "document_b64": None}
+
+    conductor = Working()
+    gateway = Gateway(conductor, at_a_time=4)
+    polls = [threading.Thread(target=call, args=[gateway]) for _ in range(2)]
+    for poll in polls:
+        poll.start()
+        assert conductor.waiting.acquire(timeout=60)
+    # Half of the turns are taken, so these are not held.
+    assert [call(gateway).status for _ in range(8)] == [202] * 8
+    conductor.over.set()
+    for poll in polls:
+        poll.join()
