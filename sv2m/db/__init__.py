@@ -9,6 +9,7 @@ messages     the signed documents that were sent and received: the evidence
 peers        the federation agreements
 ledger       what was accepted from peers, for ever: the memory against replay and rollback
 certificates this cloud's own evidence certificates (references to Barbican, never a key)
+leases       what one engine does for all of them
 sync         the schema's version: alembic
 ============ ==========================================================================================
 

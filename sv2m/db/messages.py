@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -78,7 +78,18 @@ def find(session: Session, migration_id: str, kind: str) -> Message | None:
     return session.scalars(query).one_or_none()
 
 
-def list_for(session: Session, migration_id: str) -> Sequence[Message]:
-    """Every document of a migration, in the order in which they were kept."""
+def kinds(session: Session, migration_id: str) -> Sequence[str]:
+    """What is kept of a migration, without reading it, in the order in which it was kept."""
+    query = sa.select(Message.kind).where(Message.migration_id == migration_id)
+    return session.scalars(query.order_by(Message.id)).all()
+
+
+def list_for(session: Session, migration_id: str, only: Collection[str] | None = None) -> Sequence[Message]:
+    """The documents of a migration, in the order in which they were kept.
+
+    :param only: those of these kinds; None: every one.
+    """
     query = sa.select(Message).where(Message.migration_id == migration_id)
+    if only is not None:
+        query = query.where(Message.kind.in_(only))
     return session.scalars(query.order_by(Message.id)).all()

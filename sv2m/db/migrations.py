@@ -160,11 +160,18 @@ def list_page(
     return session.scalars(query.limit(limit)).all()
 
 
-def list_unfinished(session: Session, role: str | None = None) -> Sequence[Migration]:
-    """Every migration for which something is left to do, oldest first: what recovery looks at."""
+def list_unfinished(
+    session: Session, role: str | None = None, due: datetime | None = None
+) -> Sequence[Migration]:
+    """Every migration for which something is left to do, oldest first: what recovery looks at.
+
+    :param due: without those for which it is too early then.
+    """
     query = sa.select(Migration).where(UNFINISHED)
     if role is not None:
         query = query.where(Migration.role == role)
+    if due is not None:
+        query = query.where(sa.or_(Migration.next_try_at.is_(None), Migration.next_try_at <= due))
     return session.scalars(query.order_by(Migration.created_at, Migration.id)).all()
 
 

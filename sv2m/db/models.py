@@ -37,6 +37,7 @@ class Migration(Base):
     """
 
     __tablename__ = "migrations"
+    __table_args__ = (sa.Index("ix_migrations_owner_status", "owner", "status"),)
 
     id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
     role: Mapped[str] = mapped_column(sa.String(16))
@@ -72,9 +73,22 @@ class Migration(Base):
     finished_at: Mapped[datetime | None]
     #: When what a service may have made too late is next looked for; NULL: not yet, or no more.
     tidy_at: Mapped[datetime | None] = mapped_column(index=True)
+    #: When the last word is next offered to a peer that did not take it; NULL: now.
+    next_try_at: Mapped[datetime | None]
     #: The engine that works on it, and when that engine last said so.
     owner: Mapped[str | None] = mapped_column(sa.String(255))
     owner_seen_at: Mapped[datetime | None]
+
+
+class Lease(Base):
+    """What one engine does for all, see :mod:`sv2m.db.leases`."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(sa.String(255))
+    until: Mapped[datetime]
+    left: Mapped[str] = mapped_column(text())
 
 
 class Message(Base):

@@ -76,7 +76,7 @@ class Recovery(Rounds):
         """Take up what nobody carries, first what stands still, and give up what waited for too long."""
         now = now or datetime.now(UTC)
         with database.session() as session:
-            rows = migrations.list_unfinished(session)
+            rows = migrations.list_unfinished(session, due=now)
         for row in sorted(rows, key=lambda one: not flow.stands_still(one)):
             if self._stop.is_set():
                 return

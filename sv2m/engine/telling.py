@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """At A, the last word: the Closure is offered to B until B has taken it.
 
-The migration is over here, and the server is free for another one, so no thread waits for a peer that is away: each
-look of recovery tries once more, less and less often. Without it B would hold its room until the offer's lifetime
-ends (a withdrawal), or lack A's signed word that nothing of the VM is left at A (a removal).
+The migration is over here, and the server is free for another one, so no thread waits for a peer that is away: the row
+says when it is tried once more, less and less often, and until then nobody reads more of the migration than that.
+Without it B would hold its room until the offer's lifetime ends (a withdrawal), or lack A's signed word that nothing of
+the VM is left at A (a removal).
 """
 
 from __future__ import annotations
@@ -26,31 +27,29 @@ class Later(Exception):
 def tell(work: Work) -> None:
     """``closing`` and ``telling``: one try to deliver the Closure, if one was signed.
 
-    :raises Later: it was not taken, or it is too early for the next try.
+    :raises Later: it was not taken.
     """
     document = work.documents.get("Closure")
     if document is not None:
         _deliver(work, document)
     work.machine.local(protocol.Told())
-    work.commit()
+    work.commit(next_try_at=None)
 
 
 def _deliver(work: Work, document: bytes) -> None:
-    now, ended = datetime.now(UTC), work.row.finished_at or work.row.updated_at
-    # The row was last touched by the try before this one: as long again as it took until then.
-    tried = work.row.updated_at - ended
-    if tried and now - work.row.updated_at < min(_LONGEST, max(_SHORTEST, tried)):
-        raise Later
+    now = datetime.now(UTC)
+    over = now - (work.row.finished_at or work.row.updated_at)
     try:
         answer = work.services.peers.send(work.peer.url, work.peer.tls_ca_pem or work.peer.ca_pem, document)
     except errors.SV2MError as error:
-        if now - ended > timedelta(seconds=work.services.conf.engine.closure_patience):
+        if over > timedelta(seconds=work.services.conf.engine.closure_patience):
             LOG.error("Migration %s: %s never took our Closure: %s", work.id, work.row.peer, error)
             return
         LOG.warning("Migration %s: Closure not delivered, trying again later: %s", work.id, error)
-        work.note()
-        raise Later from error
-    if not answer.done:
+    else:
+        if answer.done:
+            return
         # B is at work on something that it finishes first.
-        work.note()
-        raise Later
+    # As long again as it took until now.
+    work.note(next_try_at=datetime.now(UTC) + min(_LONGEST, max(_SHORTEST, over)))
+    raise Later

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,9 @@ from sv2m.db import messages, migrations, peers
 from sv2m.db.models import Migration, Peer
 from sv2m.engine.services import Services
 from sv2m.evidence import pem
+
+#: Seconds from one word about the progress to the next.
+_PROGRESS_EVERY = 5.0
 
 
 class Aborted(errors.LocalError):
@@ -50,6 +54,10 @@ class Work:
         self.services = services
         self.id = migration_id
         self.stopping = stopping
+        #: The documents kept, by kind.
+        self.documents: dict[str, bytes] = {}
+        self._transcript: dict[str, protocol.Received] = {}
+        self._told_progress = 0.0
         self.reload()
 
     @property
@@ -58,19 +66,29 @@ class Work:
         return {"migration_id": self.id, "request_id": self.state.get("request_id") or f"migration-{self.id}"}
 
     def reload(self) -> None:
-        """Read row and transcript again, and put the machine where they say."""
+        """Read the row again, and what was kept since, and put the machine where they say.
+
+        A document is written once and never changed, so one that was read is not read again: a Transfer is megabytes.
+        """
         with database.session() as session:
             self.row: Migration = migrations.get(session, self.id)
-            kept = messages.list_for(session, self.id)
+            kinds = messages.kinds(session, self.id)
+            new = messages.list_for(session, self.id, [kind for kind in kinds if kind not in self.documents])
             self.peer: Peer = peers.get(session, self.row.peer)
-        self.documents = {entry.kind: entry.document for entry in kept}
-        transcript = {
-            entry.kind: protocol.Received(protocol.decode(entry.document), entry.digest, entry.document)
-            for entry in kept
-            if entry.kind in protocol.KINDS
-        }
+        self.documents.update({entry.kind: entry.document for entry in new})
+        self._transcript.update(
+            {
+                entry.kind: protocol.Received(protocol.decode(entry.document), entry.digest, entry.document)
+                for entry in new
+                if entry.kind in protocol.KINDS
+            }
+        )
+        # What an operator has purged meanwhile.
+        for gone in self.documents.keys() - set(kinds):
+            del self.documents[gone]
+            self._transcript.pop(gone, None)
         self.machine = protocol.Migration.restore(
-            self.row.role, self.services.conf.cloud_name, self.row.phase, transcript
+            self.row.role, self.services.conf.cloud_name, self.row.phase, dict(self._transcript)
         )
 
     # -- what is remembered -------------------------------------------------------------------------------------
@@ -123,6 +141,7 @@ class Work:
         self.row = database.transaction(write)
         for _, received in documents:
             self.documents[type(received.message).__name__] = received.document
+            self._transcript[type(received.message).__name__] = received
 
     def keep_evidence(self, documents: Mapping[str, tuple[str, bytes]]) -> None:
         """Keep what accompanies the messages: certificates and revocation lists, by name."""
@@ -152,7 +171,11 @@ class Work:
         )
 
     def progress(self, done: int, total: int) -> None:
-        """Tell the operator how far the data has come."""
+        """Tell the operator how far the data has come: now and then, for each time is a row of the database written."""
+        now = time.monotonic()
+        if done < total and now - self._told_progress < _PROGRESS_EVERY:
+            return
+        self._told_progress = now
         database.transaction(
             lambda session: migrations.record_progress(session, self.id, bytes_done=done, bytes_total=total)
         )

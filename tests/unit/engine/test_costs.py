@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a migration costs the database while it only waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from sv2m import errors
+from sv2m.db import engine as database
+from sv2m.engine import work
+from tests.unit.engine.leaving import Source
+
+
+def test_a_step_that_is_repeated_reads_no_document_twice(source: Source) -> None:
+    parts: list[str] = []
+
+    @sa.event.listens_for(database.current(), "before_cursor_execute")
+    def seen(_c: Any, _u: Any, statement: str, *_: Any) -> None:
+        if "message_parts" in statement and statement.startswith("SELECT"):
+            parts.append(source.row.phase)
+
+    away = errors.PeerUnreachable("away")
+    source.peer.instead["Release"] = [away] * 20
+    assert source.run().phase == "closed"
+    # The Release itself was written here; what is read again is nothing but what keep_evidence looks for.
+    assert parts.count("released") <= 2
+
+
+def test_progress_is_written_now_and_then_and_at_the_end(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(work.time, "monotonic", lambda: clock[0])
+    one = work.Work(source.services, source.id, source.workers.stopping)  # type: ignore[union-attr]
+    one.progress(1, 100)
+    clock[0] += 1
+    one.progress(2, 100)
+    assert source.row.bytes_done == 1
+    clock[0] += 5
+    one.progress(3, 100)
+    assert source.row.bytes_done == 3
+    one.progress(100, 100)
+    assert source.row.bytes_done == 100
