@@ -34,16 +34,17 @@ class Rounds(abc.ABC):
         """One look. Whatever it raises is logged; what was due is still due at the next."""
 
     @contextmanager
-    def each(self, what: str) -> Iterator[None]:
+    def each(self, what: str, kind: type[Exception] = Exception) -> Iterator[None]:
         """Around what is done for one of many: whatever goes wrong with it keeps nobody from the others.
 
         The same failure of the same one is told once, until it is over.
 
         :param what: which one, for the log: "Migration 6b6b…".
+        :param kind: what is its own failure; anything else is that of the whole look.
         """
         try:
             yield
-        except Exception as error:
+        except kind as error:
             said = f"{type(error).__name__}: {error}"
             level = logging.DEBUG if self._told.get(what) == said else logging.WARNING
             self._told[what] = said

@@ -66,9 +66,12 @@ class Placement:
         return {consumer: dict(one["resources"]) for consumer, one in body["allocations"].items()}
 
     def candidates(
-        self, resources: Mapping[str, int], required: list[str], limit: int = 50
+        self, resources: Mapping[str, int], required: list[str], limit: int = 1000
     ) -> list[Candidate]:
         """Ways to satisfy a request, at most ``limit``, as Nova's scheduler would be offered them.
+
+        A thousand is what Nova itself asks for (``[scheduler] max_placement_results``): Placement names the same ones
+        first each time, and an agent lives perhaps only on hosts that come late.
 
         :param required: traits, ``!`` before one that must be absent.
         """

@@ -16,6 +16,8 @@ from sv2m.errors import AgentLost
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
 SLOW_TIMEOUT = 300.0
+#: Seconds in which an agent that lives answers what it needs nobody for.
+_LIVES = 10.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
@@ -41,7 +43,7 @@ class Client:
     def endpoint(self, context: dict[str, Any], host: str) -> dict[str, Any]:
         """Host and port of the data endpoint."""
         # Asked to see whether it lives, too: somebody may wait who can be sent to another host.
-        return self._dict(context, host, "endpoint", patience=rpc.SILENCE)
+        return self._dict(context, host, "endpoint", patience=_LIVES)
 
     def reader(self, context: dict[str, Any], host: str) -> str:
         """Keystone's id of the user as which the agent reads keys."""

@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from sv2m import errors, protocol
 from sv2m.db import ledger, messages, peers
 from sv2m.engine import landing
+from sv2m.engine.placing import find_room
 from sv2m.engine.sealing import MANIFEST, raise_if_failed
 from sv2m.engine.work import Work, failure
 
@@ -33,7 +33,7 @@ def decide(work: Work) -> None:
             # transaction with our own note of it, or a kill between the two would make us refuse our own entry.
             work.remember(lambda session: _enter(session, work, offer, allowed.get("migrations")), entered=True)
         landing.check_acceptable(work, needs, allowed["project_id"])
-        endpoint = _find_room(work, needs, allowed["project_id"])
+        endpoint = find_room(work, needs, allowed["project_id"])
     except (errors.PolicyError, errors.ReplayedMessage, errors.ServerNotMovable) as error:
         refuse(work, error)
         return
@@ -41,30 +41,6 @@ def decide(work: Work) -> None:
     work.remember(ekb_ref=ekb["ref"])
     accepted = protocol.Accepted(base64.b64decode(ekb["public_key_b64"]), endpoint["host"], endpoint["port"])
     work.commit((SENT, work.sign(work.machine.local(protocol.RoomHeld(accepted)))))
-
-
-def _find_room(work: Work, needs: dict[str, Any], project_id: str) -> dict[str, Any]:
-    """Hold room on a host whose agent answers.
-
-    :returns: the agent's data endpoint.
-    :raises NoRoom: no host has room.
-    :raises AgentLost: no host that has room has an agent that answers; names the last one asked.
-    """
-    avoid: list[str] = []
-    lost: errors.AgentLost | None = None
-    while True:
-        try:
-            held = work.services.lmm.hold(work.context, work.id, needs, project_id, avoid)
-        except errors.NoRoom as error:
-            raise lost or error from error
-        work.note(host=held["host"], project_id=project_id)
-        work.remember(held=True, flavor_id=held["flavor_id"])
-        try:
-            return work.services.edm.endpoint(work.context, held["host"])
-        except errors.AgentLost as error:
-            LOG.warning("Migration %s: %s; looking for room on another host", work.id, error)
-            lost = error
-            avoid.append(held["host"])
 
 
 def _enter(session: Session, work: Work, offer: protocol.Offer, most: int | None) -> None:

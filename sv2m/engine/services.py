@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from oslo_config import cfg
@@ -12,6 +12,7 @@ from sv2m.azm import client as azm
 from sv2m.cmm import client as cmm
 from sv2m.edm import client as edm
 from sv2m.engine import ports
+from sv2m.engine.living import Living
 from sv2m.gateway import client as gateway
 from sv2m.km import client as km
 from sv2m.lmm import client as lmm
@@ -33,3 +34,4 @@ class Services:
     servers: ports.Servers
     volumes: Any
     ports: Any
+    living: Living = field(default_factory=Living)

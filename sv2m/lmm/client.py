@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of LMM. Version history: 1.0 first version; 1.1 hold takes hosts to avoid."""
+"""RPC client of LMM. Version history: 1.0 first version; 1.1 hold takes hosts to avoid; 1.2 fitting, hold takes
+hosts to prefer.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from sv2m import rpc
 class Client:
     """Typed calls; the answers are described at :class:`sv2m.lmm.server.Endpoint`."""
 
-    VERSION = "1.1"
+    VERSION = "1.2"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, broker: rpc.Broker | None = None
@@ -28,14 +30,25 @@ class Client:
         migration_id: str,
         needs: dict[str, Any],
         project_id: str | None = None,
+        *,
         avoid: list[str] | None = None,
+        prefer: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Hold room for a migration, on none of the hosts to avoid.
+        """Hold room for a migration, on none of the hosts to avoid, if possible on one of those to prefer.
 
         :raises sv2m.errors.NoRoom: there is none.
         """
-        arguments = {"migration_id": migration_id, "needs": needs, "project_id": project_id, "avoid": avoid or []}
-        return self._call(context, "hold", **arguments)
+        where = {"avoid": avoid or [], "prefer": prefer or []}
+        return self._call(context, "hold", migration_id=migration_id, needs=needs, project_id=project_id, **where)
+
+    def fitting(
+        self, context: dict[str, Any], needs: dict[str, Any], project_id: str | None = None
+    ) -> list[str]:
+        """The hosts on which there is room now, in no order.
+
+        :raises sv2m.errors.NoRoom: there is none.
+        """
+        return list(self._call(context, "fitting", needs=needs, project_id=project_id)["hosts"])
 
     def release(self, context: dict[str, Any], migration_id: str) -> None:
         """Give the room back."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from oslo_log import log
 
+from sv2m import errors
 from sv2m.lmm import ports
 from sv2m.rounds import Rounds
 
@@ -82,11 +83,14 @@ class LoadMonitor(Rounds):
             return [asdict(self._hosts[name]) for name in sorted(self._hosts)]
 
     def look(self) -> None:
-        """Read now, and notify of what changed.
+        """Read now, and notify of what changed. A host that Placement does not know is left out, and named in the log.
 
         :raises sv2m.errors.SV2MError: Nova or Placement failed; the last reading stays.
         """
-        fresh = {one.host: self._load(one) for one in self._compute.hypervisors()}
+        fresh: dict[str, HostLoad] = {}
+        for one in self._compute.hypervisors():
+            with self.each(f"Host {one.host}", errors.NotFound):
+                fresh[one.host] = self._load(one)
         with self._lock:
             before, self._hosts, self._read = self._hosts, fresh, True
         for name, load in fresh.items():

@@ -8,7 +8,8 @@ back just before the placeholder server is made.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import random
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,10 @@ class _Hold:
 
 
 class Room:
-    """Finds room and holds it."""
+    """Finds room and holds it.
+
+    :param shuffle: puts a list of hosts out of order. Placement names always the same ones first.
+    """
 
     def __init__(
         self,
@@ -52,18 +56,27 @@ class Room:
         compute: ports.Compute,
         identity: ports.Identity,
         migrations: ports.Migrations,
+        *,
+        shuffle: Callable[[list[Any]], None] = random.shuffle,
     ) -> None:
         self._placement = placement
         self._compute = compute
         self._identity = identity
         self._migrations = migrations
+        self._shuffle = shuffle
 
     def hold(
-        self, migration_id: str, needs: Mapping[str, Any], project_id: str | None, avoid: Collection[str] = ()
+        self,
+        migration_id: str,
+        needs: Mapping[str, Any],
+        project_id: str | None,
+        avoid: Collection[str] = (),
+        prefer: Collection[str] = (),
     ) -> Held:
         """Hold room; repeated for the same migration, the answer is what is held already.
 
         :param avoid: Nova's names of hosts on which no room shall be held; what is held there is given back.
+        :param prefer: hosts on which it is held if there is room.
         :param project_id: into which the server comes; decides which flavors it may use.
         :raises sv2m.errors.NoRoom: there is no flavor for it, or no host with room.
         """
@@ -76,11 +89,8 @@ class Room:
             self.release(migration_id)
         hosts = {provider: host for provider, host in hosts.items() if host not in avoid}
         wanted = flavors.resources(flavor, needs["disks"])
-        candidates = self._placement.candidates(wanted, _REQUIRED)
-        for candidate in candidates:
-            provider = next((rp for rp in candidate.allocations if rp in hosts), None)
-            if provider is None:
-                continue
+        found = self._candidates(wanted, hosts)
+        for provider, candidate in sorted(found, key=lambda one: hosts[one[0]] not in prefer):
             taken = self._placement.allocate(
                 migration_id,
                 candidate.allocations,
@@ -97,19 +107,34 @@ class Room:
                 return held
         raise _no_room(wanted)
 
+    def fitting(self, needs: Mapping[str, Any], project_id: str | None) -> list[str]:
+        """Nova's names of the hosts on which there is room now, in no order. Holds nothing.
+
+        :raises sv2m.errors.NoRoom: there is none.
+        """
+        flavor = flavors.match(self._compute.flavors(project_id), needs)
+        wanted, hosts = flavors.resources(flavor, needs["disks"]), self._hosts()
+        found = [hosts[provider] for provider, _ in self._candidates(wanted, hosts)]
+        if not found:
+            raise _no_room(wanted)
+        return found
+
     def fits(self, needs: Mapping[str, Any], project_id: str | None) -> tuple[str | None, str]:
         """The host on which there is room now, and why not if there is none. Holds nothing."""
         try:
-            flavor = flavors.match(self._compute.flavors(project_id), needs)
-            wanted = flavors.resources(flavor, needs["disks"])
-            hosts = self._hosts()
-            for candidate in self._placement.candidates(wanted, _REQUIRED):
-                for provider in candidate.allocations:
-                    if provider in hosts:
-                        return hosts[provider], ""
-            raise _no_room(wanted)
+            return self.fitting(needs, project_id)[0], ""
         except errors.NoRoom as error:
             return None, error.message
+
+    def _candidates(self, wanted: Mapping[str, int], hosts: Mapping[str, str]) -> list[tuple[str, ports.Candidate]]:
+        """(a host's provider, how it would satisfy what is wanted), for hosts that are usable."""
+        found = [
+            (provider, candidate)
+            for candidate in self._placement.candidates(wanted, _REQUIRED)
+            if (provider := next((rp for rp in candidate.allocations if rp in hosts), None)) is not None
+        ]
+        self._shuffle(found)
+        return found
 
     def release(self, migration_id: str) -> None:
         """Give the room back; that nothing is held is fine."""
@@ -125,13 +150,19 @@ class Room:
 
         An engine gives back by itself. This is for what an engine left that was killed at the wrong moment.
         """
-        ended = [one.migration_id for one in self._found() if not one.running]
-        for migration_id in ended:
+        return [one.migration_id for one in self._found() if not one.running and self._given_back(one.migration_id)]
+
+    def _given_back(self, migration_id: str) -> bool:
+        try:
             self.release(migration_id)
-        return ended
+        except errors.SV2MError as error:
+            # The others' is given back all the same; this one's at the next sweep.
+            LOG.warning("Migration %s: its room could not be given back: %s (%s)", migration_id, error, error.code)
+            return False
+        return True
 
     def _found(self) -> list[_Hold]:
-        consumers = [(one.host, self._placement.consumers(one.id)) for one in self._compute.hypervisors()]
+        consumers = [(one.host, self._consumers(one)) for one in self._compute.hypervisors()]
         # Asked after Placement: what has ended by now never holds again, what has begun meanwhile is not looked at.
         known = self._migrations.running({one for _, held in consumers for one in held})
         return [
@@ -140,6 +171,13 @@ class Room:
             for consumer, amounts in held.items()
             if consumer in known
         ]
+
+    def _consumers(self, hypervisor: ports.Hypervisor) -> Mapping[str, Mapping[str, int]]:
+        try:
+            return self._placement.consumers(hypervisor.id)
+        except errors.NotFound:
+            LOG.warning("Host %s: Placement has no resource provider %s of it", hypervisor.host, hypervisor.id)
+            return {}
 
     def _hosts(self) -> dict[str, str]:
         return {one.id: one.host for one in self._compute.hypervisors() if one.usable}

@@ -15,7 +15,7 @@ from sv2m.lmm.room import Room
 class Endpoint:
     """Topic ``sv2m-lmm``."""
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     def __init__(self, room: Room, monitor: LoadMonitor) -> None:
         self._room = room
@@ -28,13 +28,23 @@ class Endpoint:
         migration_id: str,
         needs: dict[str, Any],
         project_id: str | None = None,
+        *,
         avoid: list[str] | None = None,
+        prefer: list[str] | None = None,
     ) -> dict[str, Any]:
         """``{"host", "provider", "flavor_id"}`` of the room that is held from now on.
 
         :param avoid: hosts on which none shall be held.
+        :param prefer: hosts on which it is held if there is room.
         """
-        return asdict(self._room.hold(migration_id, needs, project_id, avoid or ()))
+        return asdict(self._room.hold(migration_id, needs, project_id, avoid or (), prefer or ()))
+
+    @oslo_messaging.expose
+    def fitting(
+        self, context: dict[str, Any], needs: dict[str, Any], project_id: str | None = None
+    ) -> dict[str, Any]:
+        """``{"hosts"}``: on which there is room now, in no order; nothing is held."""
+        return {"hosts": self._room.fitting(needs, project_id)}
 
     @oslo_messaging.expose
     def release(self, context: dict[str, Any], migration_id: str) -> None:

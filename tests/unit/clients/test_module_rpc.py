@@ -43,7 +43,7 @@ def test_client_and_endpoint_agree(module: str) -> None:
 
 
 class _Endpoint:
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     @oslo_messaging.expose
     def fits(

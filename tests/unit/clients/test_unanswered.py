@@ -54,7 +54,7 @@ def conf() -> Iterator[cfg.ConfigOpts]:
         (rpc.TOPIC_MAM, mam_client.Client, lambda one: one.nonce({})),
         (rpc.TOPIC_KM, km_client.Client, lambda one: one.grant({}, [], "u")),
         (rpc.TOPIC_KM, km_client.Client, lambda one: one.remove_imported({}, "m")),
-        (rpc.TOPIC_CONDUCTOR, engine_client.Client, lambda one: one.receive({}, "")),
+        (rpc.TOPIC_CONDUCTOR, engine_client.Client, lambda one: one.receive({}, "", True)),
     ],
 )
 def test_a_module_that_does_not_answer_is_named(

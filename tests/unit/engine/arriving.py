@@ -152,11 +152,15 @@ class Lmm:
         self.full = False
         self.hosts = [HOST]
 
+    def fitting(self, context: Any, needs: Any, project_id: str | None = None) -> list[str]:
+        return list(self.hosts)
+
     def hold(
-        self, context: Any, migration_id: str, needs: Any, project_id: str | None = None, avoid: Any = ()
+        self, context: Any, migration_id: str, needs: Any, project_id: str | None, avoid: Any, prefer: Any
     ) -> dict[str, Any]:
         self.held.discard(migration_id)
-        free = [] if self.full else [host for host in self.hosts if host not in (avoid or ())]
+        free = [] if self.full else [host for host in self.hosts if host not in avoid]
+        free.sort(key=lambda host: host not in prefer)
         if not free:
             raise errors.NoRoom("no host has room")
         self.held.add(migration_id)

@@ -21,11 +21,14 @@ class MemoryPlacement:
         self.types: dict[str, str] = {}
         self.lost_answers = 0
         self.away = False
+        #: Hosts of which Nova knows, and Placement does not.
+        self.without: set[str] = set()
         self._lock = threading.Lock()
 
     def inventories(self, provider: str) -> dict[str, Inventory]:
         if self.away:
             raise errors.ServiceUnavailable("Placement does not answer")
+        self._look(provider)
         return {"MEMORY_MB": Inventory(self.memory_mb[provider], 0, 1.0), "VCPU": Inventory(10, 0, 1.0)}
 
     def usages(self, provider: str) -> dict[str, int]:
@@ -36,7 +39,12 @@ class MemoryPlacement:
         return used
 
     def consumers(self, provider: str) -> dict[str, dict[str, int]]:
+        self._look(provider)
         return {name: dict(held[provider]) for name, held in list(self.taken.items()) if provider in held}
+
+    def _look(self, provider: str) -> None:
+        if provider in self.without:
+            raise errors.NotFound(f"Placement: no resource provider {provider}")
 
     def candidates(self, resources: Mapping[str, int], required: list[str]) -> list[Candidate]:
         assert required == ["!COMPUTE_STATUS_DISABLED"]

@@ -73,6 +73,14 @@ def test_a_reading_that_fails_leaves_the_last_one() -> None:
     assert world.monitor.hosts() == before
 
 
+def test_a_host_without_a_provider_is_left_out_and_the_others_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.placement.without = {"one"}
+    assert [one["host"] for one in world.monitor.hosts()] == ["host-two"]
+    world.monitor.look()
+    assert [record.levelname for record in caplog.records if "host-one" in record.getMessage()].count("WARNING") == 1
+
+
 def test_it_reads_on_by_itself_also_after_a_failure() -> None:
     world = World()
     world.placement.away = True
@@ -86,7 +94,7 @@ def test_it_reads_on_by_itself_also_after_a_failure() -> None:
 
 def test_the_endpoint() -> None:
     world = World()
-    room = Room(world.placement, world.nova, Identity(), known := Known())
+    room = Room(world.placement, world.nova, Identity(), known := Known(), shuffle=lambda _: None)
     endpoint = Endpoint(room, world.monitor)
     shape = {"vcpus": 1, "memory_mb": 128, "root_gb": 1, "ephemeral_gb": 0, "swap_mb": 0}
     needs = {**shape, "disks": [{"boot": True, "volume_gb": 1}]}

@@ -26,7 +26,7 @@ class World:
         self.placement = MemoryPlacement(**memory_mb)
         self.nova = MemoryNova(*memory_mb)
         self.known = Known()
-        self.room = Room(self.placement, self.nova, Identity(), self.known)
+        self.room = Room(self.placement, self.nova, Identity(), self.known, shuffle=lambda _: None)
 
 
 def test_room_is_held_on_a_host_under_the_migrations_id() -> None:
@@ -162,3 +162,27 @@ def test_no_more_of_the_database_is_read_than_was_found_in_placement(
     assert not {"m00", "m05"} & set(rows)
     assert sorted(room.sweep()) == ["m01", "m03"]
     assert set(world.placement.taken) == {"m02", "m04", "server"}
+
+
+def test_room_is_preferably_held_where_an_agent_lives() -> None:
+    world = World(one=500, two=500, three=500)
+    assert world.room.hold("m1", needs(), None, prefer=["host-three"]).host == "host-three"
+    assert world.room.hold("m2", needs(), None, ["host-one"], ["host-one"]).host == "host-two"
+    assert sorted(world.room.fitting(needs(), None)) == ["host-one", "host-three", "host-two"]
+
+
+def test_hosts_are_taken_in_no_order_of_placements() -> None:
+    world = World(one=500, two=500)
+    room = Room(world.placement, world.nova, Identity(), world.known, shuffle=lambda found: found.reverse())
+    assert room.hold("m1", needs(), None).host == "host-two"
+
+
+def test_a_host_without_a_provider_ends_no_sweep(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(one=500, two=500)
+    world.room.hold("m1", needs(), None)
+    world.room.hold("m2", needs(), None, ["host-one"])
+    world.known.migrations = {"m1": False, "m2": False}
+    world.placement.without = {"one"}
+    assert list(world.room.holds()) == ["m2"]
+    assert world.room.sweep() == ["m2"]
+    assert "host-one" in caplog.text
