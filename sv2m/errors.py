@@ -246,6 +246,10 @@ class AgentLost(HostError):
     remedy = "Look at sv2m-agent on the host named in the message. The migration was undone; try again."
 
 
+class AgentSilent(AgentLost):
+    """No answer came. The agent may be at work all the same: the broker, or the way to it, may have failed."""
+
+
 class MemoryLost(HostError):
     """A server that ran, or was paused, when its migration began was found stopped when that was over."""
 

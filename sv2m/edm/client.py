@@ -12,7 +12,7 @@ from typing import Any
 
 from sv2m import rpc
 from sv2m.edm.brokers import Brokers
-from sv2m.errors import AgentLost
+from sv2m.errors import AgentLost, AgentSilent
 
 #: Seconds for calls in which QEMU starts, or ends a restore.
 SLOW_TIMEOUT = 300.0
@@ -27,7 +27,7 @@ _SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3"}
 class Client:
     """Typed calls; the answers are described at :class:`sv2m.edm.server.Endpoint`.
 
-    :raises AgentLost: the host's agent does not answer, from every method.
+    :raises AgentSilent: the host's agent does not answer, from every method.
     """
 
     VERSION = "1.3"
@@ -163,4 +163,4 @@ class Client:
 
 
 def _lost(host: str) -> AgentLost:
-    return AgentLost(f"sv2m-agent on {host} does not answer")
+    return AgentSilent(f"sv2m-agent on {host} does not answer")

@@ -10,6 +10,9 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+import oslo_messaging
+from oslo_db import exception as db_exc
+
 from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.asking import Stopping
@@ -22,6 +25,11 @@ LOG = logging.getLogger(__name__)
 #: Under which name both clouds keep the trailer's signature.
 MANIFEST = "manifest"
 _WAIT = 5.0
+_PAUSE = 1.0
+#: What comes of an answer that was lost.
+_SILENT = (errors.AgentSilent, errors.ServiceUnavailable, db_exc.DBError, oslo_messaging.MessagingException)
+#: Seconds that an agent, the broker or the database may be silent while the VM stands still.
+_SILENCE = 120.0
 
 
 def seal(work: Work) -> protocol.Sealed:
@@ -39,7 +47,7 @@ def seal(work: Work) -> protocol.Sealed:
     _wait_for(work, host, {"ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     _stop_server(work)
     edm.stop_and_finish(work.context, host, work.id)
-    _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout)
+    _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout, _SILENCE)
     sealed = edm.manifest(work.context, host, work.id)
     streams = tuple(protocol.StreamSummary(**stream) for stream in sealed["streams"])
     signature = _trailer(work, sealed["manifest_b64"])
@@ -97,20 +105,36 @@ def _stop_server(work: Work) -> None:
         servers.wait_for(server_id, {"PAUSED"}, timeout, ours=True)
 
 
-def _wait_for(work: Work, host: str, wanted: Collection[str], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
+def _wait_for(
+    work: Work, host: str, wanted: Collection[str], timeout: float, silence: float | None = None
+) -> None:
+    """Wait until the agent's job is in one of these states.
+
+    An answer that is lost says nothing of the job: only the agent's own word, and time, end the waiting.
+
+    :param silence: seconds without an answer after which the agent is lost; None: all the time that it has.
+    """
+    began = heard = time.monotonic()
     sequence = -1
     while True:
         if work.stopping.is_set():
             raise Stopping
-        work.check_abort()
-        status = work.services.edm.wait(work.context, host, work.id, sequence, _WAIT)
-        sequence = status["seq"]
-        work.progress(status["bytes_done"], status["bytes_total"])
+        try:
+            work.check_abort()
+            status = work.services.edm.wait(work.context, host, work.id, sequence, _WAIT)
+            sequence = status["seq"]
+            work.progress(status["bytes_done"], status["bytes_total"])
+        except _SILENT as error:
+            if time.monotonic() - heard > (timeout if silence is None else silence):
+                raise errors.AgentLost(f"nothing was heard of sv2m-agent on {host} for too long: {error}") from error
+            LOG.warning("Migration %s: %s did not answer, asking again: %s", work.id, host, error)
+            work.stopping.wait(_PAUSE)
+            continue
+        heard = time.monotonic()
         if status["state"] in wanted:
             return
         raise_if_failed(status, host)
-        if time.monotonic() > deadline:
+        if heard - began > timeout:
             raise errors.HostError(
                 f"the agent on {host} is still in state {status['state']} after {timeout:.0f} s",
                 code="transfer-timeout",

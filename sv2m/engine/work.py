@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
-from sv2m.db.models import Migration, Peer
+from sv2m.db.models import Message, Migration, Peer
 from sv2m.engine.services import Services
 from sv2m.evidence import pem
 
@@ -54,6 +54,8 @@ class Work:
         self.services = services
         self.id = migration_id
         self.stopping = stopping
+        self.row: Migration
+        self.peer: Peer
         #: The documents kept, by kind.
         self.documents: dict[str, bytes] = {}
         self._transcript: dict[str, protocol.Received] = {}
@@ -70,11 +72,7 @@ class Work:
 
         A document is written once and never changed, so one that was read is not read again: a Transfer is megabytes.
         """
-        with database.session() as session:
-            self.row: Migration = migrations.get(session, self.id)
-            kinds = messages.kinds(session, self.id)
-            new = messages.list_for(session, self.id, [kind for kind in kinds if kind not in self.documents])
-            self.peer: Peer = peers.get(session, self.row.peer)
+        self.row, self.peer, kinds, new = database.transaction(self._read)
         self.documents.update({entry.kind: entry.document for entry in new})
         self._transcript.update(
             {
@@ -90,6 +88,12 @@ class Work:
         self.machine = protocol.Migration.restore(
             self.row.role, self.services.conf.cloud_name, self.row.phase, dict(self._transcript)
         )
+
+    def _read(self, session: Session) -> tuple[Migration, Peer, Sequence[str], Sequence[Message]]:
+        row = migrations.get(session, self.id)
+        kinds = messages.kinds(session, self.id)
+        new = messages.list_for(session, self.id, [kind for kind in kinds if kind not in self.documents])
+        return row, peers.get(session, row.peer), kinds, new
 
     # -- what is remembered -------------------------------------------------------------------------------------
 
@@ -145,15 +149,18 @@ class Work:
 
     def keep_evidence(self, documents: Mapping[str, tuple[str, bytes]]) -> None:
         """Keep what accompanies the messages: certificates and revocation lists, by name."""
-        with database.session() as session:
+
+        def keep(session: Session) -> None:
+            # What is kept already is no change: this may be repeated.
             for kind, (direction, document) in documents.items():
                 messages.record(session, self.id, kind, direction, document, b"")
 
+        database.transaction(keep)
+
     def kept(self, kind: str) -> bytes | None:
         """What :meth:`keep_evidence` kept under this name; None where it has kept nothing."""
-        with database.session() as session:
-            entry = messages.find(session, self.id, kind)
-            return None if entry is None else entry.document
+        entry = database.transaction(lambda session: messages.find(session, self.id, kind))
+        return None if entry is None else entry.document
 
     def keep_trust(self) -> None:
         """Keep what the peer's certificate was judged by: the agreement's CA, and the revocation lists of this time.
@@ -230,8 +237,7 @@ class Work:
         :raises Aborted: the operator asked.
         :raises LocalError: the offer's lifetime is over.
         """
-        with database.session() as session:
-            row = migrations.get(session, self.id)
+        row = database.transaction(lambda session: migrations.get(session, self.id))
         if row.abort_requested:
             raise Aborted("the operator asked for an abort")
         if row.not_after is not None and datetime.now(UTC) > row.not_after:

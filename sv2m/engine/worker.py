@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ LOG = logging.getLogger(__name__)
 
 _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
+#: Seconds for which a step that may fail is done again because somebody did not answer: module, service, broker or
+#: database. While a guest stands still, it soon goes on where it was instead.
+_PATIENCE, _PATIENCE_STOPPED = 300.0, 45.0
 
 
 class _Queue(Exception):
@@ -107,8 +111,7 @@ class Workers:
         :raises HostError: the engine stops, or can start no thread more.
         :raises NotFound: there is no such migration.
         """
-        with database.session() as session:
-            row = migrations.get(session, migration_id)
+        row = database.transaction(lambda session: migrations.get(session, migration_id))
         with self._lock:
             if self._stopping.is_set() or not self._started:
                 raise errors.HostError("this engine is stopping", code="stopping")
@@ -216,7 +219,7 @@ class Workers:
             return
         work = Work(self._services(), carried.id, self._stopping)
         rpc.logged_as(work.context["request_id"])
-        pause = _PAUSE
+        pause, failing = _PAUSE, 0.0
         # Claimed again for each step: whoever was taken for dead while a step held him up leaves the rest to his heir.
         while not self._stopping.is_set() and self._claim(carried):
             work.reload()
@@ -227,7 +230,7 @@ class Workers:
             LOG.info("Migration %s (%s): %s, asking %s", work.id, work.row.role, work.row.phase, step.asks)
             try:
                 step.do(work)
-                pause = _PAUSE
+                pause, failing = _PAUSE, 0.0
             except (Stopping, errors.PhaseConflict):
                 # Somebody else moved the row on, or the engine stops: the row is the truth, read it again.
                 continue
@@ -235,7 +238,8 @@ class Workers:
                 return
             except Exception as error:
                 shown = error if isinstance(error, errors.SV2MError) else _unexpected(work, error)
-                if step.may_fail:
+                failing = failing or time.monotonic()
+                if step.may_fail and not _may_pass(step, work.row, shown, time.monotonic() - failing):
                     give_up(work, shown)
                     continue
                 failed = (work.id, work.row.phase, shown, shown.code, pause)
@@ -247,6 +251,15 @@ class Workers:
 def _queues(row: Migration) -> bool:
     step = flow.step(row.role, row.phase)
     return step is not None and step.queues
+
+
+def _may_pass(step: flow.Step, row: Migration, error: errors.SV2MError, lasts: float) -> bool:
+    """Whether a failure of a step is likely to be over soon, and worth waiting for: hours may have been copied by now.
+
+    :param lasts: seconds since the step first failed.
+    """
+    silence = isinstance(error, errors.ServiceUnavailable | errors.AgentSilent)
+    return silence and not step.queues and lasts < (_PATIENCE_STOPPED if flow.stands_still(row) else _PATIENCE)
 
 
 def give_up(work: Work, error: errors.SV2MError) -> None:

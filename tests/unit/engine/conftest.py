@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sv2m.engine import asking, conductor, worker
+from sv2m.engine import asking, conductor, sealing, worker
 from tests.unit.engine.arriving import Destination
 from tests.unit.engine.leaving import Source
 from tests.unit.engine.quickly import database, known_keys, template
@@ -20,6 +20,10 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (asking, worker):
         monkeypatch.setattr(module, "_PAUSE", 0.001)
         monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr(sealing, "_PAUSE", 0.001)
+    # What does not answer here never will, but for the tests of just that.
+    for patience in ("_PATIENCE", "_PATIENCE_STOPPED"):
+        monkeypatch.setattr(worker, patience, -1.0)
 
 
 @pytest.fixture
