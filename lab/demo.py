@@ -107,7 +107,7 @@ def _follow(
             progress.say(f"  {phase}: {PHASES.get(phase, '')}")
         elif time.monotonic() - said > 3:
             said = time.monotonic()
-            megabytes = shown["bytes_done"] / 1e6
+            megabytes = shown["bytes_sent"] / 1e6
             progress.say(f"  {phase}: {megabytes:.0f} MB, {_say(counted)}")
         if shown["status"] != "running":
             return shown
@@ -202,7 +202,7 @@ def _goodbye(lab: Lab) -> str:
 Both clouds are still running. Look around:
   make lab-status                                              every service, with its log
   .venv/bin/python -m lab exec b --as mona -- openstack server list
-  .venv/bin/python -m lab exec b -- openstack secure migration list
+  .venv/bin/python -m lab exec b --as mona -- openstack secure migration list
   .venv/bin/python -m lab exec b -- bash                       a shell inside cloud B
   ls {lab.directory}/*/evidence/                    the evidence of both sides
 and end them with

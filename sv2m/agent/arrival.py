@@ -16,7 +16,7 @@ from sv2m.protocol.records import Data, RecordReader
 class Arrival:
     """The sink of a destination's session.
 
-    :param moved: told how many bytes were stored.
+    :param moved: told how many bytes came, and how many of the disk or the memory they stand for.
     :param broken: told when the session is over because of an error.
     """
 
@@ -25,7 +25,7 @@ class Arrival:
         streams: Sequence[StreamSpec],
         disks: Sequence[LandingDisk],
         landing: Landing,
-        moved: Callable[[int], None],
+        moved: Callable[[int, int], None],
         broken: Callable[[SV2MError], None],
     ) -> None:
         by_index = {disk.index: disk for disk in disks}
@@ -50,13 +50,14 @@ class Arrival:
     def consume(self, stream: int, index: int, plaintext: memoryview, digest: bytes) -> None:
         """See Sink."""
         self.manifest.add(stream, index, digest)
+        stored = len(plaintext)
         if stream in self._disks:
-            self._write(stream, plaintext)
+            stored = self._write(stream, plaintext)
         else:
             self._begin_memory()
             self._landing.write_memory(plaintext)
         self.lengths[stream] += len(plaintext)
-        self._moved(len(plaintext))
+        self._moved(len(plaintext), stored)
 
     def failed(self, error: SV2MError) -> None:
         """See Sink."""
@@ -69,15 +70,19 @@ class Arrival:
         if not self._memory_began:
             raise Conflict("no memory came")
 
-    def _write(self, stream: int, plaintext: memoryview) -> None:
+    def _write(self, stream: int, plaintext: memoryview) -> int:
         if self._memory_began:
             raise Conflict("disk data came after memory", code="out-of-order")
         disk, reader = self._disks[stream]
+        stored = 0
         for record in reader.feed(plaintext):
             if isinstance(record, Data):
                 disk.write(record.offset, record.content)
+                stored += len(record.content)
             else:
                 disk.zero(record.offset, record.length)
+                stored += record.length
+        return stored
 
     def _begin_memory(self) -> None:
         if self._memory_began:

@@ -189,10 +189,10 @@ class DestinationJob(Job):
         )
         self._receiver.expect(session)
 
-    def _moved(self, count: int) -> None:
+    def _moved(self, came: int, stored: int) -> None:
         if self.state == ports.WAITING:
             self._become(ports.RECEIVING)
-        self._progress(done=count)
+        self._progress(done=stored, sent=came)
 
     @staticmethod
     def _compare(arrival: Arrival, signed: Manifest, totals: Sequence[Total]) -> None:

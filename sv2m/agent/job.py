@@ -38,6 +38,7 @@ class Job(ABC):
         self._error: SV2MError | None = None
         self._bytes_total = 0
         self._bytes_done = 0
+        self._bytes_sent = 0
         self._told = 0.0
         #: Whether the hypervisor is as it was before this job.
         self._undone = False
@@ -63,6 +64,7 @@ class Job(ABC):
                 self._state,
                 self._bytes_total,
                 self._bytes_done,
+                self._bytes_sent,
                 {"code": error.code, "message": error.message, "remedy": error.remedy} if error else None,
                 self._sequence,
             )
@@ -125,11 +127,13 @@ class Job(ABC):
         entry = {"role": self.role, "server_id": self.server_id, "state": state, **self._entry()}
         self._journal.write(self.migration_id, entry)
 
-    def _progress(self, done: int = 0, more: int = 0) -> None:
-        """``done`` bytes were moved, ``more`` turned out to be there."""
+    def _progress(self, done: int = 0, more: int = 0, sent: int = 0) -> None:
+        """``done`` bytes of disks and memory were dealt with, ``more`` turned out to be there, ``sent`` travelled."""
         with self._condition:
             self._bytes_done += done
-            self._bytes_total += more
+            self._bytes_sent += sent
+            # At B nobody says how much of a disk comes once more.
+            self._bytes_total = max(self._bytes_total + more, self._bytes_done)
             now = time.monotonic()
             if now - self._told >= _PROGRESS_EVERY:
                 self._told = now

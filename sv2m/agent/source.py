@@ -208,7 +208,7 @@ class SourceJob(Job):
         manifest, sealer, plaintext = Manifest(), Sealer(vmk), bytearray(largest)
 
         def writer(stream: StreamSpec) -> StreamWriter:
-            return StreamWriter(stream, sealer, sender.window, manifest, plaintext)
+            return StreamWriter(stream, sealer, sender.window, manifest, plaintext, self._sent)
 
         disks, memory = self._open(spec, writer)
         self._become(ports.PRECOPY)
@@ -233,6 +233,9 @@ class SourceJob(Job):
         with self._condition:
             self._bytes_total = self._bytes_done
         self._become(ports.SEALED)
+
+    def _sent(self, count: int) -> None:
+        self._progress(sent=count)
 
     def _open(
         self, spec: SourceSpec, writer: Callable[[StreamSpec], StreamWriter]

@@ -6,6 +6,8 @@ One buffer of plaintext per job, filled, sealed into the sender's window, reused
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sv2m.edm.ports import Total
 from sv2m.edm.spec import StreamSpec
 from sv2m.errors import ServerNotMovable
@@ -23,15 +25,23 @@ class StreamWriter:
     """Writes one stream. Writers of one job share ``plaintext``: each flushes before another writes.
 
     :param plaintext: at least as large as the largest segment of the plan.
+    :param sent: told how many bytes of plaintext a segment has that is on its way.
     """
 
-    def __init__(
-        self, spec: StreamSpec, sealer: Sealer, window: Window, manifest: Manifest, plaintext: bytearray
+    def __init__(  # noqa: PLR0917 - what a job's streams share, in the order in which it is used
+        self,
+        spec: StreamSpec,
+        sealer: Sealer,
+        window: Window,
+        manifest: Manifest,
+        plaintext: bytearray,
+        sent: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._spec = spec
         self._sealer = sealer
         self._window = window
         self._manifest = manifest
+        self._sent = sent
         self._plaintext = memoryview(plaintext)[: spec.segment_size]
         self._filled = 0
         self._index = 0
@@ -86,6 +96,7 @@ class StreamWriter:
         self._manifest.add(self._spec.id, index, digest)
         self._window.submit(Mark(self._spec.id, index), length)
         self.length += self._filled
+        self._sent(self._filled)
         self._filled = 0
 
 

@@ -50,13 +50,21 @@ def view(row: Migration, base: str) -> dict[str, Any]:
         "abort_requested": row.abort_requested,
         "bytes_total": row.bytes_total,
         "bytes_done": row.bytes_done,
-        "rate": row.rate,
+        "bytes_sent": row.bytes_sent,
+        "rate": row.rate if row.status == "running" else None,
+        "average_rate": _average_rate(row),
         "downtime_ms": row.downtime_ms,
         "created_at": _time(row.created_at),
         "updated_at": _time(row.updated_at),
         "finished_at": _time(row.finished_at),
         "links": [{"rel": "self", "href": f"{base}/{row.id}"}],
     }
+
+
+def _average_rate(row: Migration) -> int | None:
+    if row.sending_from is None or row.progress_at is None or row.progress_at <= row.sending_from:
+        return None
+    return int(row.bytes_sent / (row.progress_at - row.sending_from).total_seconds())
 
 
 def list_page(call: Call) -> webob.Response:

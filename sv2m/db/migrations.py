@@ -276,10 +276,17 @@ def tell(
 
 
 def record_progress(
-    session: Session, migration_id: str, *, bytes_done: int, bytes_total: int, now: datetime | None = None
+    session: Session,
+    migration_id: str,
+    *,
+    bytes_done: int,
+    bytes_total: int,
+    bytes_sent: int,
+    now: datetime | None = None,
 ) -> None:
-    """Store how far the data has come, and the rate that follows from it.
+    """Store how far the data has come, and the rate at which it travels.
 
+    The time that it takes is from the last look at which nothing had been sent to the last one at which more had been.
     Never touches phase or generation: it must not make the conductor's compare-and-swap fail.
     """
     now = now or datetime.now(UTC)
@@ -288,13 +295,21 @@ def record_progress(
         return
     rate = row.rate
     if row.progress_at is not None and (seconds := (now - row.progress_at).total_seconds()) > 0:
-        newest = max(0, bytes_done - row.bytes_done) / seconds
+        newest = max(0, bytes_sent - row.bytes_sent) / seconds
         rate = int(newest if not rate else rate + _RATE_WEIGHT * (newest - rate))
     written(
         session,
         sa.update(Migration)
         .where(Migration.id == migration_id)
-        .values(bytes_done=bytes_done, bytes_total=bytes_total, rate=rate, progress_at=now, updated_at=now),
+        .values(
+            bytes_done=bytes_done,
+            bytes_total=bytes_total,
+            bytes_sent=bytes_sent,
+            rate=rate,
+            progress_at=now if bytes_sent != row.bytes_sent or not bytes_sent else row.progress_at,
+            sending_from=(row.progress_at or now) if bytes_sent and not row.bytes_sent else row.sending_from,
+            updated_at=now,
+        ),
     )
 
 

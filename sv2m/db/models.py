@@ -62,8 +62,12 @@ class Migration(Base):
     state: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
     bytes_total: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     bytes_done: Mapped[int] = mapped_column(sa.BigInteger, default=0)
-    #: Bytes per second, smoothed.
+    #: Those that travelled: without holes and zeros.
+    bytes_sent: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    #: Bytes sent per second, smoothed.
     rate: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    #: When the first bytes may have been sent, and when the last ones were seen to be.
+    sending_from: Mapped[datetime | None]
     progress_at: Mapped[datetime | None]
     downtime_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
     abort_requested: Mapped[bool] = mapped_column(sa.Boolean, default=False)

@@ -40,11 +40,17 @@ class Described:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a job is. ``sequence`` grows with every change; bytes count plaintext."""
+    """Where a job is. ``sequence`` grows with every change.
+
+    ``bytes_done`` of ``bytes_total`` are bytes of disks and memory, holes and zeros too, and blocks that the guest has
+    written again once more. ``bytes_sent`` are bytes of plaintext in the segments that travelled: the same at both
+    clouds when all have arrived, which is what the Transfer says.
+    """
 
     state: str
     bytes_total: int = 0
     bytes_done: int = 0
+    bytes_sent: int = 0
     error: dict[str, str] | None = None
     sequence: int = 0
 

@@ -124,7 +124,7 @@ class Endpoint:
 
     @oslo_messaging.expose
     def status(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
-        """State, bytes_total, bytes_done, error (code, message, remedy, or None) and seq."""
+        """State, bytes_total, bytes_done, bytes_sent, error (code, message, remedy, or None) and seq."""
         return _plain(self._transfers.status(migration_id))
 
     @oslo_messaging.expose
@@ -158,6 +158,7 @@ def _plain(status: Status) -> dict[str, Any]:
         "state": status.state,
         "bytes_total": status.bytes_total,
         "bytes_done": status.bytes_done,
+        "bytes_sent": status.bytes_sent,
         "error": status.error,
         "seq": status.sequence,
     }

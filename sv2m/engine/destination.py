@@ -101,7 +101,7 @@ def verify_and_restore(work: Work) -> None:
     ]
     services.edm.complete(work.context, host, work.id, verified["manifest_b64"], streams)
     status = services.edm.status(work.context, host, work.id)
-    work.progress(status["bytes_done"], status["bytes_total"])
+    work.progress(status)
     work.commit((SENT, work.sign(work.machine.local(protocol.Restored()))))
 
 

@@ -123,7 +123,7 @@ def _wait_for(
             work.check_abort()
             status = work.services.edm.wait(work.context, host, work.id, sequence, _WAIT)
             sequence = status["seq"]
-            work.progress(status["bytes_done"], status["bytes_total"])
+            work.progress(status)
         except _SILENT as error:
             if time.monotonic() - heard > (timeout if silence is None else silence):
                 raise errors.AgentLost(f"nothing was heard of sv2m-agent on {host} for too long: {error}") from error

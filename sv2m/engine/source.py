@@ -166,8 +166,9 @@ def release(work: Work) -> None:
     for volume in work.state["volumes"]:
         describing.check_no_snapshots(work, volume["id"])
     work.services.edm.check_unchanged(work.context, work.row.host or "", work.id)
-    signed = work.sign(work.machine.local(protocol.Committed(datetime.now(UTC))))
-    work.commit((SENT, signed))
+    now = datetime.now(UTC)
+    signed = work.sign(work.machine.local(protocol.Committed(now)))
+    work.commit((SENT, signed), remember={"released_at": now.isoformat()})
 
 
 def hear_receipt(work: Work) -> None:
@@ -179,11 +180,22 @@ def hear_receipt(work: Work) -> None:
     columns: dict[str, Any] = {}
     receipt = work.machine.message(protocol.Receipt)
     if receipt.outcome == "resumed":
-        paused = datetime.fromisoformat(work.state["paused_at"])
-        columns["downtime_ms"] = int((datetime.now(UTC) - paused).total_seconds() * 1000)
+        columns["downtime_ms"] = _stopped_for(work, receipt)
     else:
         columns = failure(errors.RefusedByPeer(f"{work.row.peer} could not resume the server: {receipt.reason}"))
     work.commit((RECEIVED, received), **columns)
+
+
+def _stopped_for(work: Work, receipt: protocol.Receipt) -> int:
+    """How long the guest stood still, in milliseconds: from when its pause was asked for to when B let it run.
+
+    B has signed that time by its own clock, without the fraction of a second: the end of that second counts. It ran no
+    earlier than the Release was signed here, and no later than the Receipt came: by however much the clocks differ, the
+    figure is wrong by no more than the time between these two.
+    """
+    paused, released = (datetime.fromisoformat(work.state[name]) for name in ("paused_at", "released_at"))
+    ran = min(max(receipt.at + timedelta(seconds=1), released), datetime.now(UTC))
+    return int((ran - paused).total_seconds() * 1000)
 
 
 def remove(work: Work) -> None:

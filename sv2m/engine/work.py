@@ -177,15 +177,17 @@ class Work:
             }
         )
 
-    def progress(self, done: int, total: int) -> None:
-        """Tell the operator how far the data has come: now and then, for each time is a row of the database written."""
+    def progress(self, status: Mapping[str, Any]) -> None:
+        """Tell the operator how far the data has come: now and then, for each time is a row of the database written.
+
+        :param status: an agent's, see :class:`sv2m.edm.ports.Status`.
+        """
         now = time.monotonic()
-        if done < total and now - self._told_progress < _PROGRESS_EVERY:
+        if status["bytes_done"] < status["bytes_total"] and now - self._told_progress < _PROGRESS_EVERY:
             return
         self._told_progress = now
-        database.transaction(
-            lambda session: migrations.record_progress(session, self.id, bytes_done=done, bytes_total=total)
-        )
+        told = {name: status[name] for name in ("bytes_done", "bytes_total", "bytes_sent")}
+        database.transaction(lambda session: migrations.record_progress(session, self.id, **told))
 
     # -- what is signed and verified ----------------------------------------------------------------------------
 

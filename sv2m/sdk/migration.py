@@ -42,9 +42,14 @@ class Migration(resource.Resource):
     error = resource.Body("error", type=dict)
     is_abort_requested = resource.Body("abort_requested", type=bool)
     bytes_total = resource.Body("bytes_total", type=int)
+    #: Of disks and memory, holes and zeros too.
     bytes_done = resource.Body("bytes_done", type=int)
-    #: Bytes per second.
+    #: What travelled.
+    bytes_sent = resource.Body("bytes_sent", type=int)
+    #: Bytes sent per second; None when it has ended.
     rate = resource.Body("rate", type=int)
+    #: Over all the time in which something was sent.
+    average_rate = resource.Body("average_rate", type=int)
     downtime_ms = resource.Body("downtime_ms", type=int)
     created_at = resource.Body("created_at")
     updated_at = resource.Body("updated_at")

@@ -59,14 +59,22 @@ class Line:
     def __init__(self, disk: Disk) -> None:
         self.specs = (StreamSpec(1, "disk", 0, SEGMENT, disk.size), StreamSpec(2, "memory", 0, SEGMENT, 8 << 20))
         self.landing, self.manifest = Landing(), Manifest()
-        self.arrival = Arrival(self.specs, [disk], self.landing, lambda _: None, lambda _: None)  # type: ignore[arg-type]
+        self.sent, self.came, self.stored = 0, 0, 0
+        self.arrival = Arrival(self.specs, [disk], self.landing, self._moved, lambda _: None)  # type: ignore[arg-type]
         self._window = Window(SEGMENT + OVERHEAD, 2)
         self._opener, self._out = Opener(VMK), bytearray(SEGMENT)
         sealer, plaintext = Sealer(VMK), bytearray(SEGMENT)
         self.disk, self.memory = (
-            StreamWriter(spec, sealer, self._window, self.manifest, plaintext) for spec in self.specs
+            StreamWriter(spec, sealer, self._window, self.manifest, plaintext, self._told) for spec in self.specs
         )
         self._window.submit = self._deliver  # type: ignore[method-assign]
+
+    def _told(self, count: int) -> None:
+        self.sent += count
+
+    def _moved(self, came: int, stored: int) -> None:
+        self.came += came
+        self.stored += stored
 
     def _deliver(self, mark: object, length: int) -> None:
         Window.submit(self._window, mark, length)  # type: ignore[arg-type]
@@ -101,6 +109,20 @@ def test_a_disk_is_what_it_was_whatever_the_placeholder_left() -> None:
     assert line.landing.memory == b"m" * 1000
     line.manifest.compare(line.arrival.manifest)
     line.arrival.finish()
+
+
+def test_both_ends_count_the_same_bytes_and_holes_apart() -> None:
+    disk = Disk(64 << 20)
+    line = Line(disk)
+    records = RecordWriter(line.disk)
+    records.zero(0, 60 << 20)
+    records.data(60 << 20, memoryview(b"x" * (4 << 20)))
+    line.disk.flush()
+    line.memory.write(b"m" * 1000)
+    line.memory.flush()
+    assert line.sent == line.came == line.disk.length + line.memory.length
+    assert 4 << 20 < line.sent < 5 << 20
+    assert line.stored == (64 << 20) + 1000
 
 
 def test_zeros_do_not_travel() -> None:
@@ -173,8 +195,8 @@ def test_a_stream_without_memory_is_not_complete() -> None:
 
 def test_a_larger_disk_than_planned_is_fine_and_a_smaller_is_not() -> None:
     spec = (StreamSpec(1, "disk", 0, SEGMENT, 1 << 20), StreamSpec(2, "memory", 0, SEGMENT, 1))
-    Arrival(spec, [Disk(2 << 20)], Landing(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    Arrival(spec, [Disk(2 << 20)], Landing(), lambda *_: None, lambda _: None)  # type: ignore[arg-type]
     with pytest.raises(Conflict, match="disk 0 has"):
-        Arrival(spec, [Disk(1 << 19)], Landing(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
+        Arrival(spec, [Disk(1 << 19)], Landing(), lambda *_: None, lambda _: None)  # type: ignore[arg-type]
     with pytest.raises(Conflict, match="the plan has disks"):
-        Arrival(spec, [], Landing(), lambda _: None, lambda _: None)
+        Arrival(spec, [], Landing(), lambda *_: None, lambda _: None)

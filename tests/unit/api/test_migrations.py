@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -187,7 +188,7 @@ def test_show_to_those_who_may(api: API) -> None:
 def test_progress_and_errors_are_shown(api: API) -> None:
     migration_id = create(api)["id"]
     with engine.session() as session:
-        migrations.record_progress(session, migration_id, bytes_done=5, bytes_total=10)
+        migrations.record_progress(session, migration_id, bytes_done=5, bytes_total=10, bytes_sent=3)
     error = {
         "error_code": "no-room",
         "error_message": "m",
@@ -196,9 +197,28 @@ def test_progress_and_errors_are_shown(api: API) -> None:
     }
     finish(migration_id, "refused", "refused", downtime_ms=12, **error)
     shown = api("GET", f"/v1/migrations/{migration_id}").json["migration"]
-    assert (shown["bytes_done"], shown["bytes_total"], shown["downtime_ms"]) == (5, 10, 12)
+    assert (shown["bytes_done"], shown["bytes_total"], shown["bytes_sent"], shown["downtime_ms"]) == (5, 10, 3, 12)
     assert shown["error"] == {"code": "no-room", "message": "m", "remedy": "r", "fault": "peer"}
     assert shown["finished_at"] is not None
+    assert shown["rate"] is None
+
+
+def test_the_average_is_told_when_something_was_sent(api: API) -> None:
+    migration_id = create(api)["id"]
+    path = f"/v1/migrations/{migration_id}"
+    assert api("GET", path).json["migration"]["average_rate"] is None
+    now = datetime.now(UTC)
+    with engine.session() as session:
+        for seconds, sent in ((0, 0), (2, 600), (4, 1000)):
+            moment = now + timedelta(seconds=seconds)
+            migrations.record_progress(
+                session, migration_id, bytes_done=sent, bytes_total=10, bytes_sent=sent, now=moment
+            )
+    shown = api("GET", path).json["migration"]
+    assert (shown["average_rate"], shown["rate"]) == (250, 270)
+    finish(migration_id, "closed", "completed")
+    ended = api("GET", path).json["migration"]
+    assert (ended["average_rate"], ended["rate"]) == (250, None)
 
 
 def test_abort_is_noted_told_and_repeatable(api: API) -> None:

@@ -31,7 +31,7 @@ def end_soon(monkeypatch: pytest.MonkeyPatch, status: str, **values: Any) -> Non
     def work(_: float) -> None:
         with engine.session() as session:
             for row in migrations.list_unfinished(session):
-                migrations.record_progress(session, row.id, bytes_done=2 << 20, bytes_total=4 << 20)
+                migrations.record_progress(session, row.id, bytes_done=2 << 20, bytes_total=4 << 20, bytes_sent=1 << 20)
                 migrations.advance(
                     session, row.id, row.phase, row.generation, "closed", status=status, **values
                 )
@@ -65,7 +65,7 @@ def test_wait_shows_progress_and_returns_the_end(
     assert lines[0].startswith("Migration ")
     assert lines[1].startswith("requested")
     assert lines[2].startswith("closed")
-    assert "[############............]   50 %  2.0 MiB of 4.0 MiB" in lines[2]
+    assert "[############............]   50 %  2.0 MiB of 4.0 MiB  sent 1.0 MiB" in lines[2]
 
 
 def test_wait_fails_with_the_migrations_own_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
 from typing import Any
 
 import pytest
 
+from sv2m.cli.phases import SENTENCES
 from sv2m.cli.progress import Progress, line, size
+from sv2m.protocol import states
 from sv2m.sdk.migration import Migration
 
 
@@ -21,6 +28,7 @@ class Terminal(io.StringIO):
 
 def look(phase: str, done: int = 0, total: int = 0, rate: int = 0, status: str = "running") -> Migration:
     values: dict[str, Any] = {"phase": phase, "bytes_done": done, "bytes_total": total, "rate": rate}
+    values |= {"bytes_sent": done // 2, "average_rate": rate}
     return Migration(id="m", status=status, **values)
 
 
@@ -40,9 +48,9 @@ def test_sizes(count: int, text: str) -> None:
 
 
 def test_a_line_says_phase_bytes_and_rate() -> None:
-    assert line(look("offered")).strip() == "offered"
+    assert line(look("offered")) == "offered       the two clouds authenticate each other"
     shown = line(look("transferring", 1 << 20, 4 << 20, 512 << 10))
-    for part in ("transferring", "[######", " 25 %", "1.0 MiB of 4.0 MiB", "512.0 KiB/s"):
+    for part in ("transferring", "[######", " 25 %", "1.0 MiB of 4.0 MiB", "sent 512.0 KiB", "512.0 KiB/s"):
         assert part in shown
 
 
@@ -82,3 +90,46 @@ def test_lines_come_with_the_phase_and_now_and_then() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert "\r" not in stream.getvalue()
+
+
+def rows(written: str, columns: int) -> list[str]:
+    """The rows of a terminal of this width after all this was written to it."""
+    screen, row, column = [""], 0, 0
+    for one in written:
+        if one == "\r":
+            column = 0
+        elif one == "\n":
+            row, column = row + 1, 0
+            screen.append("")
+        else:
+            if column == columns:
+                row, column = row + 1, 0
+                screen.append("")
+            screen[row] = screen[row][:column].ljust(column) + one + screen[row][column + 1 :]
+            column += 1
+    return [text.rstrip() for text in screen]
+
+
+@pytest.mark.parametrize("columns", [200, 80, 60, 40, 12, 1])
+def test_a_terminal_of_any_width_has_one_row_for_a_phase(columns: int) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as stream:
+        progress = Progress(stream)
+        progress(look("offered"))
+        for done in range(1, 100, 7):
+            progress(look("transferring", done << 30, 100 << 30, done << 20))
+        progress(look("closed", 100 << 30, 100 << 30, 1 << 20, status="completed"))
+        written = b""
+        while b"\n" not in written or written.count(b"\n") < 3:
+            written += os.read(ours, 65536)
+    os.close(ours)
+    # The terminal's driver writes \r\n for \n.
+    shown = rows(written.decode().replace("\r\n", "\n"), columns)
+    assert len(shown) == 4
+    assert [text[:6] for text in shown[:3]] == [text[: min(6, columns - 1)] for text in ("offered", "transf", "closed")]
+    assert columns < 40 or " 99 %" in shown[1]
+
+
+def test_every_phase_of_a_source_has_a_sentence() -> None:
+    assert sorted(SENTENCES) == sorted(states.SOURCE)

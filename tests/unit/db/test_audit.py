@@ -72,7 +72,7 @@ def test_what_changes_nothing_has_no_event(database: sa.Engine) -> None:
         messages.record(session, "m", "Offer", messages.SENT, b"the offer", b"")
         messages.record(session, "m", "Offer", messages.SENT, b"the offer", b"")
         migrations.advance(session, "m", "requested", 0, "requested", state={"note": 1})
-        migrations.record_progress(session, "m", bytes_done=1, bytes_total=2)
+        migrations.record_progress(session, "m", bytes_done=1, bytes_total=2, bytes_sent=1)
     assert [event["action"] for event in events()] == ["created", "document"]
 
 

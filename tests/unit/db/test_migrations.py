@@ -211,11 +211,27 @@ def test_progress_and_rate() -> None:
                 row.id,
                 bytes_done=1000 * seconds,
                 bytes_total=5000,
+                bytes_sent=100 * seconds,
                 now=NOW + timedelta(seconds=seconds),
             )
     with engine.session() as session:
         read = migrations.get(session, row.id)
-    assert (read.bytes_done, read.bytes_total, read.rate, read.generation) == (2000, 5000, 1000, 0)
+    assert (read.bytes_done, read.bytes_total, read.bytes_sent, read.generation) == (2000, 5000, 200, 0)
+    # Of what travels, not of what is dealt with: a hole takes no time.
+    assert read.rate == 100
+
+
+def test_the_time_of_sending_is_from_the_first_byte_to_the_last() -> None:
+    row = make()
+    looks = [(0, 0), (60, 0), (61, 500), (62, 1000), (90, 1000)]
+    with engine.session() as session:
+        for seconds, sent in looks:
+            moment = NOW + timedelta(seconds=seconds)
+            migrations.record_progress(session, row.id, bytes_done=sent, bytes_total=1000, bytes_sent=sent, now=moment)
+    with engine.session() as session:
+        read = migrations.get(session, row.id)
+    assert read.sending_from == NOW + timedelta(seconds=60)
+    assert read.progress_at == NOW + timedelta(seconds=62)
 
 
 def test_pages_are_newest_first_and_within_the_project() -> None:

@@ -210,7 +210,7 @@ class Agent:
         return self.endpoint(context, host)
 
     def status(self, context: Any, host: str, migration_id: str) -> dict[str, Any]:
-        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "error": self.error}
+        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "bytes_sent": 1, "error": self.error}
 
     def complete(
         self, context: Any, host: str, migration_id: str, manifest_b64: str, streams: list[dict[str, int]]

@@ -291,7 +291,7 @@ class Agent:
         self.waits += 1
         if self.waits > 50:
             raise errors.AgentLost(f"asked for ever for something else than {self.state}")
-        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "error": self.error}
+        return {"state": self.state, "seq": 1, "bytes_done": 1, "bytes_total": 2, "bytes_sent": 1, "error": self.error}
 
     def manifest(self, context: Any, host: str, migration_id: str) -> dict[str, Any]:
         streams = [{"id": one.id, "segments": one.segments, "length": one.length} for one in clouds.SUMMARIES]

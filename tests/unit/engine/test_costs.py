@@ -29,16 +29,20 @@ def test_a_step_that_is_repeated_reads_no_document_twice(source: Source) -> None
     assert parts.count("released") <= 1
 
 
+def told(done: int) -> dict[str, int]:
+    return {"bytes_done": done, "bytes_total": 100, "bytes_sent": done}
+
+
 def test_progress_is_written_now_and_then_and_at_the_end(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr(work.time, "monotonic", lambda: clock[0])
     one = work.Work(source.services, source.id, source.workers.stopping)  # type: ignore[union-attr]
-    one.progress(1, 100)
+    one.progress(told(1))
     clock[0] += 1
-    one.progress(2, 100)
+    one.progress(told(2))
     assert source.row.bytes_done == 1
     clock[0] += 5
-    one.progress(3, 100)
+    one.progress(told(3))
     assert source.row.bytes_done == 3
-    one.progress(100, 100)
+    one.progress(told(100))
     assert source.row.bytes_done == 100
