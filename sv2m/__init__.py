@@ -26,6 +26,7 @@ api        the operator-facing REST API
 db         the truth
 clients    thin adapters to Nova, Barbican, Placement, Neutron, Cinder, Glance
 conf       configuration options; policies: access rules; rounds, rpc, exchange, errors: what the rooms share
+reporting  which programs run, by their own word; version: which release this is
 nova       the filter in nova-api's pipeline
 sdk, cli   openstacksdk resources and the openstack command's plugin
 cmd, wsgi  entry points

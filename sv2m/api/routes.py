@@ -11,12 +11,13 @@ from typing import Any
 import webob
 
 from sv2m import errors
-from sv2m.api import load, migrations, peers
+from sv2m.api import load, migrations, peers, services
 from sv2m.api.call import Call
 from sv2m.api.faults import MethodNotAllowed
 from sv2m.api.schemas import load as load_schemas
 from sv2m.api.schemas import migrations as migration_schemas
 from sv2m.api.schemas import peers as peer_schemas
+from sv2m.api.schemas import services as service_schemas
 
 NOTHING: Mapping[str, Any] = {"type": "object", "maxProperties": 0}
 
@@ -55,6 +56,7 @@ ROUTES = (
     Route("PATCH", "/v1/peers/{peer}", peers.update, body=peer_schemas.UPDATE),
     Route("DELETE", "/v1/peers/{peer}", peers.delete),
     Route("GET", "/v1/load", load.list_hosts, query=load_schemas.LIST_QUERY),
+    Route("GET", "/v1/services", services.list_all, query=service_schemas.LIST_QUERY),
 )
 
 

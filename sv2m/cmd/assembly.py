@@ -15,6 +15,7 @@ from sv2m.engine import client as conductor
 from sv2m.km import client as km
 from sv2m.lmm import client as lmm
 from sv2m.policies.enforcer import Enforcer
+from sv2m.reporting import API, Reporting
 
 #: Seconds that KM may take to copy a server's keys: less than an API may be silent before an engine takes it for dead.
 COPYING = 30.0
@@ -44,4 +45,6 @@ def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
         default_limit=conf.api.default_limit,
         max_limit=conf.api.max_limit,
     )
+    # For as long as the process lives: under a web server nothing says when that ends.
+    Reporting(API, conf.host).start()
     return deploy.build(conf, services, {"database": database.ping, "message broker": broker.check})

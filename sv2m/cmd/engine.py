@@ -19,8 +19,10 @@ from sv2m.db import engine as database
 from sv2m.edm.brokers import brokers
 from sv2m.engine.conductor import Conductor
 from sv2m.engine.recovery import Heartbeat, Recovery
+from sv2m.engine.roll import Roll
 from sv2m.engine.tidying import Tidying
 from sv2m.engine.worker import Workers
+from sv2m.reporting import ENGINE, Reporting
 from sv2m.rounds import Rounds
 
 LOG = log.getLogger(__name__)
@@ -62,6 +64,9 @@ class Engine:
             server = rpc.server(self._transport, module.topic, conf.host, [module.endpoint])
             server.start()
             self._servers.append(server)
+        reports = Reporting(ENGINE, conf.host)
+        reports.start()
+        self._parts.append(reports)
         # Last: what they take up calls the modules.
         for looking in rounds:
             looking.start()
@@ -95,7 +100,7 @@ class Engine:
             workers,
             *modules.evidence(conf),
         ]
-        rounds = [Recovery(conf, services, workers), Tidying(conf, services)]
+        rounds = [Recovery(conf, services, workers), Tidying(conf, services), Roll(services, conf.host)]
         return Module(rpc.TOPIC_CONDUCTOR, endpoint, parts), rounds
 
 

@@ -14,6 +14,7 @@ from sv2m import errors, protocol, rpc
 from sv2m.cmd import program
 from sv2m.engine import client as conductor
 from sv2m.gateway import app, door
+from sv2m.reporting import GATEWAY, Reporting
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._transport = None
         self._door: door.Door | None = None
+        self._reports: Reporting | None = None
 
     def check(self) -> None:
         """Whether it could listen. :raises sv2m.errors.ConfigurationError: it could not."""
@@ -78,6 +80,10 @@ class Listener:
             ) from error
         self._server = server
         self._door.start()
+        self._reports = Reporting(
+            GATEWAY, self._conf.host, lambda *what: asked.report({"request_id": "report"}, *what)
+        )
+        self._reports.start()
         self._thread = threading.Thread(target=server.serve, name="gateway", daemon=True)
         self._thread.start()
         LOG.info("Gateway is ready on %s port %d", options.listen_address, options.port)
@@ -90,6 +96,8 @@ class Listener:
             self._thread.join()
         if self._door is not None:
             self._door.stop()
+        if self._reports is not None:
+            self._reports.stop()
         if self._transport is not None:
             self._transport.cleanup()
 

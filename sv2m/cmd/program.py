@@ -9,7 +9,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Any, ParamSpec, Protocol
 
 from oslo_config import cfg
@@ -21,6 +20,7 @@ from sv2m import errors, rpc
 from sv2m.cmd import core_files
 from sv2m.db import engine as database
 from sv2m.policies.enforcer import Enforcer
+from sv2m.version import version
 
 P = ParamSpec("P")
 
@@ -64,11 +64,6 @@ def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
             f"a configuration file is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}"
         ) from error
     return conf
-
-
-def version() -> str:
-    """This release of SV2M, as the packages say it."""
-    return metadata.version("sv2m")
 
 
 def _read_all(conf: cfg.ConfigOpts) -> None:

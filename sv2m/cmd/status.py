@@ -11,9 +11,9 @@ from oslo_db import exception as db_exc
 from oslo_upgradecheck import common_checks, upgradecheck
 
 from sv2m import conf as sv2m_conf
-from sv2m import errors, rpc
+from sv2m import errors, reporting, rpc
 from sv2m.cmd import core_files, program
-from sv2m.db import certificates, engine, migrations, sync
+from sv2m.db import certificates, engine, migrations, services, sync
 
 #: A certificate that ends sooner is worth a warning.
 SOON = timedelta(days=14)
@@ -99,6 +99,17 @@ class Checks(upgradecheck.UpgradeCommands):
             return upgradecheck.Result(upgradecheck.Code.WARNING, "Not set: " + "; ".join(missing) + ".")
         return upgradecheck.Result(upgradecheck.Code.SUCCESS)
 
+    def _check_services(self) -> upgradecheck.Result:
+        if not _has_schema():
+            return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
+        now = datetime.now(UTC)
+        with engine.session() as session:
+            lacking = [one for one in reporting.PROGRAMS if not services.up(session, one, now)]
+        if lacking:
+            text = f"Nowhere up: {', '.join(lacking)} (see openstack secure migration service list)."
+            return upgradecheck.Result(upgradecheck.Code.WARNING, text)
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
     def _check_cloud_name(self) -> upgradecheck.Result:
         if CONF.cloud_name:
             return upgradecheck.Result(upgradecheck.Code.SUCCESS)
@@ -110,6 +121,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ("Evidence certificate", _check_certificate),
         ("Running migrations", _check_running),
         ("Message broker", _check_broker),
+        ("Services", _check_services),
         ("Peers and arrivals", _check_arrivals),
         ("Policy file", (common_checks.check_policy_json, {"conf": CONF})),
         ("Policy rules", _check_policy),

@@ -157,6 +157,17 @@ class Peer(Base):
     updated_at: Mapped[datetime]
 
 
+class Service(Base):
+    """One program of SV2M on one host, and when it was last known to run."""
+
+    __tablename__ = "services"
+
+    binary: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(255), primary_key=True)
+    version: Mapped[str] = mapped_column(sa.String(64))
+    seen_at: Mapped[datetime]
+
+
 class LedgerEntry(Base):
     """An offer that was accepted once, remembered for ever."""
 

@@ -15,6 +15,7 @@ import oslo_messaging
 from sv2m.edm import spec
 from sv2m.edm.ports import Status, Total, Transfers
 from sv2m.errors import LocalError
+from sv2m.version import version
 
 #: Longest time, in seconds, that one call waits for news: well below the RPC timeout.
 MAX_WAIT = 20.0
@@ -44,9 +45,9 @@ class Endpoint:
 
     @oslo_messaging.expose
     def endpoint(self, context: dict[str, Any]) -> dict[str, Any]:
-        """Host and port of this host's data endpoint."""
+        """Host and port of this host's data endpoint, and the agent's version."""
         host, port = self._transfers.endpoint()
-        return {"host": host, "port": port}
+        return {"host": host, "port": port, "version": version()}
 
     @oslo_messaging.expose
     def reader(self, context: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC client of the conductor. Version history: 1.0 first version; 1.1 receive may be told not to wait."""
+"""RPC client of the conductor.
+
+Version history: 1.0 first version; 1.1 receive may be told not to wait; 1.2 report.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from sv2m import rpc
 class Client:
     """Typed calls to whichever engine takes them."""
 
-    VERSION = "1.1"
+    VERSION = "1.2"
 
     def __init__(
         self, transport: oslo_messaging.Transport, timeout: float | None = None, broker: rpc.Broker | None = None
@@ -32,3 +35,7 @@ class Client:
     def abort_migration(self, context: dict[str, Any], migration_id: str) -> None:
         """Wake the migration's worker so that it sees the abort request in its row. Returns at once."""
         self._client.cast(context, "abort_migration", migration_id=migration_id)
+
+    def report(self, context: dict[str, Any], binary: str, host: str, version: str) -> None:
+        """Note that a program runs. Returns at once."""
+        self._client.cast(context, "report", binary=binary, host=host, version=version)

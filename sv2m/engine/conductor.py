@@ -16,7 +16,7 @@ from typing import Any
 import oslo_messaging
 from sqlalchemy.orm import Session
 
-from sv2m import errors, protocol
+from sv2m import errors, protocol, reporting
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers, unanswered
 from sv2m.db.models import Migration
@@ -48,10 +48,10 @@ HELD_FOR_A_PEER = 4
 class Conductor:
     """Endpoint of topic ``sv2m-conductor``.
 
-    RPC version history: 1.0 first version; 1.1 receive may be told not to wait.
+    RPC version history: 1.0 first version; 1.1 receive may be told not to wait; 1.2 report.
     """
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     def __init__(self, services: Services, workers: Workers) -> None:
         self._services = services
@@ -68,6 +68,11 @@ class Conductor:
     def abort_migration(self, context: dict[str, Any], migration_id: str) -> None:
         """The row says that an abort is wanted; the worker sees it at its next wait, or is woken to see it."""
         self._workers.work_on(migration_id)
+
+    @oslo_messaging.expose
+    def report(self, context: dict[str, Any], binary: str, host: str, version: str) -> None:
+        """A program that has no database says that it runs."""
+        reporting.written_down(binary[:64], host[:255], version[:64])
 
     @oslo_messaging.expose
     def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:

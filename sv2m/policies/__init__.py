@@ -12,9 +12,10 @@ import itertools
 
 from oslo_policy import policy
 
-from sv2m.policies import federation, load, migrations, peers, personas
+from sv2m.policies import federation, load, migrations, peers, personas, services
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Every rule, for the enforcer and for oslopolicy-sample-generator."""
-    return list(itertools.chain(personas.RULES, migrations.RULES, peers.RULES, load.RULES, federation.RULES))
+    own = (migrations, peers, load, services, federation)
+    return list(itertools.chain(personas.RULES, *(one.RULES for one in own)))

@@ -13,6 +13,7 @@ from sv2m.sdk import ids
 from sv2m.sdk.load import HostLoad
 from sv2m.sdk.migration import Migration
 from sv2m.sdk.peer import Peer
+from sv2m.sdk.program import Program
 
 
 class Proxy(proxy.Proxy):
@@ -101,3 +102,7 @@ class Proxy(proxy.Proxy):
     def load(self) -> Iterator[HostLoad]:
         """Every compute host with its load."""
         return cast("Iterator[HostLoad]", self._list(HostLoad))
+
+    def services(self) -> Iterator[Program]:
+        """Every program of SV2M that was lately known, and whether it runs."""
+        return cast("Iterator[Program]", self._list(Program))

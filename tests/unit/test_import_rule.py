@@ -12,12 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "sv2m"
 MODULES = {"cmm", "azm", "lmm", "mam", "km", "edm"}
 #: What a room may import of SV2M, beside itself.
-BASE = {"errors", "exchange", "rpc", "rounds", "conf", "db"}
+BASE = {"errors", "exchange", "rpc", "rounds", "version", "conf", "db"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "exchange": set(),
     "rpc": {"errors"},
     "rounds": {"errors"},
+    "version": set(),
+    "reporting": {"db", "rounds", "version"},
     "conf": set(),
     "db": {"errors", "conf"},
     "policies": set(),
@@ -27,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "transfer": {"errors", "protocol"},
     "clients": BASE | MODULES | {"protocol", "api", "engine"},
     "agent": BASE | MODULES | {"protocol", "transfer"},
-    "engine": BASE | MODULES | {"protocol", "evidence", "gateway"},
+    "engine": BASE | MODULES | {"protocol", "evidence", "gateway", "reporting"},
     "gateway": BASE | MODULES | {"protocol"},
     "api": BASE | MODULES | {"policies", "protocol", "evidence", "engine"},
     "cmd": {"*"},

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from sv2m.db import engine, migrations
+from sv2m import reporting
+from sv2m.db import engine, migrations, services
 from tests.unit.api.conftest import API, CA
 
 
@@ -134,3 +136,15 @@ def test_agreement_in_use_is_kept(api: API) -> None:
 def test_load_is_for_admins(api: API) -> None:
     assert api("GET", "/v1/load", persona="admin").json == {"hosts": [{"host": "node1"}], "held": []}
     assert api("GET", "/v1/load").status_int == 403
+
+
+def test_the_programs_of_sv2m_are_an_administrators_to_see(api: API) -> None:
+    reporting.written_down("sv2m-engine", "c1", "1.0")
+    with engine.session() as session:
+        services.note(session, "sv2m-gateway", "edge", "1.0", datetime.now(UTC) - timedelta(hours=1))
+    assert api("GET", "/v1/services", persona="manager").status_int == 403
+    shown = api("GET", "/v1/services", persona="admin").json["services"]
+    assert [(one["binary"], one["host"], one["version"], one["state"]) for one in shown] == [
+        ("sv2m-engine", "c1", "1.0", "up"),
+        ("sv2m-gateway", "edge", "1.0", "down"),
+    ]

@@ -13,7 +13,8 @@ import pytest
 from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 
-from sv2m.cli import evidence, load, migration, peer
+from sv2m import reporting
+from sv2m.cli import evidence, load, migration, peer, service
 from sv2m.db import engine, migrations
 from sv2m.sdk.proxy import Proxy
 from tests.unit.api.conftest import CA, SERVER
@@ -172,4 +173,13 @@ def test_every_command_is_registered() -> None:
         "peer set",
         "peer delete",
         "load list",
+        "service list",
     }
+
+
+def test_service_list(run: Run, connected: Connected) -> None:
+    connected.persona = "admin"
+    reporting.written_down("sv2m-engine", "c1", "1.0")
+    columns, rows = run(service.ListService)
+    assert columns[:3] == ("Binary", "Host", "State")
+    assert [row[:4] for row in rows] == [("sv2m-engine", "c1", "up", "1.0")]

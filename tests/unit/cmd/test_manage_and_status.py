@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from sv2m import reporting
 from sv2m.db import certificates, engine, migrations, sync
 
 Tool = Callable[..., subprocess.CompletedProcess[str]]
@@ -273,6 +274,8 @@ def test_upgrade_check(tool: Tool, database: str) -> None:
         with engine.session() as session:
             made = certificates.create(session, name="cloud-a.sv2m")
             certificates.activate(session, made.id, not_after=now + timedelta(days=90))
+        for one in reporting.PROGRAMS:
+            reporting.written_down(one, "node", "1.0")
         assert checks(tool) == (0, dict.fromkeys(results, 0))
         with engine.session() as session:
             certificates.update(session, made.id, not_after=now + timedelta(days=3))

@@ -13,11 +13,11 @@ import pytest
 from oslo_policy import policy
 
 from sv2m import policies
-from sv2m.api import migrations, peers
+from sv2m.api import migrations, peers, services
 from sv2m.api.faults import response
 from sv2m.api.microversion import MAXIMUM, MINIMUM, text
 from sv2m.api.routes import ROUTES, Route
-from sv2m.db.models import Migration, Peer
+from sv2m.db.models import Migration, Peer, Service
 from sv2m.errors import SV2MError
 from sv2m.lmm.load import HostLoad
 from sv2m.policies import personas
@@ -113,3 +113,8 @@ def test_the_sections_name_the_rules_that_the_code_asks() -> None:
 def test_the_versions_are_those_of_the_code() -> None:
     assert f"secure-migration {text(MAXIMUM)}`" in PAGE
     assert f"today both are {text(MINIMUM)}" in PAGE and MINIMUM == MAXIMUM
+
+
+def test_a_service_is_described() -> None:
+    shown = services.view(Service(binary="b", host="h", version="v", seen_at=NOW), NOW)
+    assert set(shown) <= quoted(SECTIONS["GET /v1/services"])

@@ -42,6 +42,7 @@ ALLOWED = {
     "secure_migration:peers:update": ADMINS,
     "secure_migration:peers:delete": ADMINS,
     "secure_migration:load:list": ADMINS,
+    "secure_migration:services:list": ADMINS,
     "secure_migration:federation:accept": set(PERSONAS),
 }
 
