@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lab.session import LabSession
     from tests.cloud.world import World
 
+pytest_plugins = ("tests.budget",)
 #: Directories whose tests share what there is one of: clouds, and hosts. They stay in one process.
 _TOGETHER = {"tests/cloud/": "clouds", "tests/faults/": "clouds", "tests/agent/": "hosts"}
 # How fast a test runs says nothing about the code: the other process, or the machine, may be busy.
