@@ -34,7 +34,7 @@ class Rounds(abc.ABC):
         """One look. Whatever it raises is logged; what was due is still due at the next."""
 
     @contextmanager
-    def each(self, what: str, kind: type[Exception] = Exception) -> Iterator[None]:
+    def each(self, what: str, kind: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
         """Around what is done for one of many: whatever goes wrong with it keeps nobody from the others.
 
         The same failure of the same one is told once, until it is over.

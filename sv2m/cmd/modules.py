@@ -87,7 +87,7 @@ def evidence(conf: cfg.ConfigOpts) -> Sequence[Part]:
     )
     return [
         Stamper(TimestampAuthority.of(conf), own.stamped, own.interval),
-        AuditPublisher(notifier, conf.cloud_name, own.interval),
+        AuditPublisher(notifier, conf.cloud_name, own.interval, f"engine:{conf.host}"),
     ]
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from pycadf import attachment, cadftaxonomy, event, resource
 
-from sv2m.db import audit
+from sv2m.db import audit, leases
 from sv2m.db import engine as database
 from sv2m.rounds import Rounds
 
@@ -24,6 +25,8 @@ PREFIX = "secure_migration.audit."
 _ACTIONS = {"created": "create", "deleted": "delete", "sent": "send", "received": "receive"}
 _FAILED = ("failed", "refused", "aborted")
 _AT_ONCE = 200
+#: How long an engine that has emitted is the one that does, at least.
+_LEASE = timedelta(seconds=60)
 
 
 class Notifier(Protocol):
@@ -39,12 +42,14 @@ class AuditPublisher(Rounds):
 
     :param observer: this cloud's name.
     :param interval: seconds between two looks.
+    :param engine: this engine's name: of several one emits.
     """
 
-    def __init__(self, notifier: Notifier, observer: str, interval: float) -> None:
+    def __init__(self, notifier: Notifier, observer: str, interval: float, engine: str = "engine") -> None:
         super().__init__("Emitting audit events", interval)
         self._notifier = notifier
         self._observer = observer
+        self._engine = engine
 
     def look(self) -> int:
         """Emit what is due, in the order in which it happened.
@@ -53,13 +58,23 @@ class AuditPublisher(Rounds):
         """
         with database.session() as session:
             events = audit.unnotified(session, _AT_ONCE)
+        if not events or not self._is_ours():
+            return 0
         for one in events:
-            said = json.loads(one.line)
-            self._notifier.info({}, f"{PREFIX}{said['action']}", cadf(said, one.digest, self._observer))
-        if events:
-            with database.session() as session:
-                audit.mark_notified(session, events)
+            with self.each(f"Event {one.number} of {one.subject}", (KeyError, TypeError, ValueError)):
+                said = json.loads(one.line)
+                payload = cadf(said, one.digest, self._observer)
+                self._notifier.info({}, f"{PREFIX}{said['action']}", payload)
+        # What cannot be read now never can; it is in the log, and keeps back nothing that came after it.
+        with database.session() as session:
+            audit.mark_notified(session, events)
         return len(events)
+
+    def _is_ours(self) -> bool:
+        """Whether this engine emits, of several."""
+        now = datetime.now(UTC)
+        until = now + max(_LEASE, 3 * timedelta(seconds=self._interval))
+        return database.transaction(lambda session: leases.take(session, "audit-events", self._engine, now, until))
 
 
 def cadf(said: Mapping[str, Any], digest: bytes, observer: str) -> dict[str, Any]:

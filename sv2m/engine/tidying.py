@@ -15,7 +15,9 @@ migration that arrived whole: its server, volume and port are their owner's, and
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,22 +39,47 @@ LOG = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = timedelta(seconds=30), timedelta(hours=1)
 #: After this a look that still fails is the last one.
 _ENOUGH = timedelta(days=1)
+#: After how many it is tidied up at the same time.
+_AT_ONCE = 8
 
 
 class Tidying(Rounds):
-    """Looks after the migrations that have ended in the last minutes, in a thread of its own: a deletion takes time."""
+    """Looks after the migrations that have ended in the last minutes, each in a thread of its own: Nova takes its time.
+
+    Some at a time; a server that may stand still, because Nova began our pause too late, waits for no other.
+    """
 
     def __init__(self, conf: cfg.ConfigOpts, services: Services) -> None:
         super().__init__("Tidying up after migrations", conf.engine.heartbeat)
         self._time = timedelta(seconds=conf.engine.tidying_time)
         self._services = services
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._in_hand: dict[str, threading.Thread] = {}
 
     def look(self, now: datetime | None = None) -> None:
-        """Tidy up after each migration for which it is time."""
+        """Begin to tidy up after each migration for which it is time. :meth:`wait` waits until that is done."""
         now = now or datetime.now(UTC)
         with database.session() as session:
             rows = migrations.list_to_tidy(session, now)
+        self._in_hand = {one: thread for one, thread in self._in_hand.items() if thread.is_alive()}
         for row in rows:
+            if row.id not in self._in_hand and not self._stop.is_set():
+                thread = threading.Thread(target=self._in_turn, args=[row, now], name=f"tidying-{row.id}")
+                self._in_hand[row.id] = thread
+                thread.start()
+
+    def wait(self) -> None:
+        """Wait for everything that was begun."""
+        for thread in list(self._in_hand.values()):
+            thread.join()
+
+    def stop(self) -> None:
+        """Wait for what is under way, and look no more."""
+        super().stop()
+        self.wait()
+
+    def _in_turn(self, row: Migration, now: datetime) -> None:
+        with contextlib.nullcontext() if _may_stand_still(row) else self._turns, self.each(f"Migration {row.id}"):
             if not self._stop.is_set():
                 self._look_after(row, now)
 
@@ -87,7 +114,7 @@ def tidy(services: Services, row: Migration) -> None:
     :raises sv2m.errors.SV2MError: a service failed, or a key could not be deleted.
     """
     if row.role == "source":
-        if row.status != "completed" and (row.state or {}).get("stopped"):
+        if _may_stand_still(row):
             _let_run(services, row)
         _forget_keys(services, row)
         if row.status != "completed":
@@ -98,6 +125,11 @@ def tidy(services: Services, row: Migration) -> None:
             _remove_place(services, row)
         services.volumes.delete_blank_image(row.id)
         _forget_keys(services, row)
+
+
+def _may_stand_still(row: Migration) -> bool:
+    """Whether a server that was given back to its owner at A may have been paused by us since."""
+    return row.role == "source" and row.status != "completed" and bool((row.state or {}).get("stopped"))
 
 
 def _let_run(services: Services, row: Migration) -> None:

@@ -347,7 +347,9 @@ class Destination:
 
         :param later: how much time has passed.
         """
-        Tidying(self.services.conf, self.services).look(datetime.now(UTC) + later)
+        tidying = Tidying(self.services.conf, self.services)
+        tidying.look(datetime.now(UTC) + later)
+        tidying.wait()
         with database.session() as session:
             return migrations.find(session, self.source.id)
 

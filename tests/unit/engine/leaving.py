@@ -405,7 +405,9 @@ class Source:
 
         :param later: how much time has passed.
         """
-        Tidying(self.services.conf, self.services).look(datetime.now(UTC) + later)
+        tidying = Tidying(self.services.conf, self.services)
+        tidying.look(datetime.now(UTC) + later)
+        tidying.wait()
         return self.row
 
     def before(self, call: str, do: Callable[[], Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from pycadf import cadftaxonomy
 
@@ -68,3 +69,31 @@ def test_what_a_dead_broker_did_not_take_comes_later_under_the_same_id(database:
     again = Broker()
     AuditPublisher(again, "cloud-a.sv2m", 1).look()
     assert [payload["id"] for _, payload in again.heard] == [payload["id"] for _, payload in broker.heard]
+
+
+def test_of_two_engines_one_emits_and_the_other_takes_over(database: sa.Engine) -> None:
+    happen()
+    brokers = Broker(), Broker()
+    one, other = (AuditPublisher(broker, "cloud-a.sv2m", 1, name) for broker, name in zip(brokers, "ab", strict=True))
+    assert one.look() == 3
+    with engine.session() as session:
+        session.execute(sa.text("update audit_events set notified = 0"))
+    assert (other.look(), brokers[1].heard) == (0, [])
+    with engine.session() as session:
+        session.execute(sa.text("update leases set until = '2026-01-01 00:00:00.000000'"))
+    assert other.look() == 3
+    assert one.look() == 0
+
+
+def test_an_event_that_cannot_be_read_keeps_back_none_that_came_after_it(
+    database: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    happen()
+    with engine.session() as session:
+        session.execute(sa.text("update audit_events set line = 'rubbish' where number = 1"))
+    broker = Broker()
+    publisher = AuditPublisher(broker, "cloud-a.sv2m", 1)
+    publisher.look()
+    assert [kind.rsplit(".", 1)[-1] for kind, _ in broker.heard] == ["document", "phase"]
+    assert publisher.look() == 0
+    assert f"Event 1 of {ID}" in caplog.text

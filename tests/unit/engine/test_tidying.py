@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations
-from sv2m.engine import landing
+from sv2m.db.models import Migration
+from sv2m.engine import landing, tidying
 from sv2m.engine.marking import LOCK_REASON, REASON
 from tests.unit.engine.arriving import HOST, Destination
 from tests.unit.engine.leaving import Source
@@ -275,3 +278,37 @@ def test_a_last_word_that_is_still_offered_is_not_hurried(source: Source) -> Non
     after = source.tidy()
     assert after.tidy_at != before.tidy_at
     assert (after.updated_at, after.generation) == (before.updated_at, before.generation)
+
+
+def test_a_server_that_stands_still_waits_for_nobodys_deletion(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause_that_nova_has_not_begun(source)
+    source.nova.pause(source.server_id)
+    monkeypatch.setattr(tidying, "_AT_ONCE", 1)
+    hanging, over = threading.Semaphore(0), threading.Event()
+    honest = tidying.tidy
+
+    def tidy(services: Any, row: Migration) -> None:
+        if row.id != source.id:
+            hanging.release()
+            over.wait()
+        else:
+            honest(services, row)
+
+    monkeypatch.setattr(tidying, "tidy", tidy)
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    for number in range(3):
+        about = {"peer": DESTINATION.name, "project_id": "p", "phase": "undone", "status": "failed", "tidy_at": ended}
+        with database.session() as session:
+            migrations.create(session, id=str(number), role="destination", finished_at=ended, **about)
+    looking = tidying.Tidying(source.services.conf, source.services)
+    looking.look(datetime.now(UTC) + MINUTE)
+    looking._in_hand[source.id].join(60)
+    assert source.at_home
+    # One hangs, and the others wait for it; what is in hand is not begun once more.
+    assert hanging.acquire(timeout=60)
+    looking.look(datetime.now(UTC) + MINUTE)
+    assert not hanging.acquire(blocking=False)
+    over.set()
+    looking.stop()
