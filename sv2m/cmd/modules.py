@@ -41,6 +41,7 @@ from sv2m.lmm import server as lmm
 from sv2m.lmm.arrivals import Arrivals
 from sv2m.lmm.load import LoadMonitor, Thresholds
 from sv2m.lmm.room import Room
+from sv2m.lmm.shared import SharedReading
 from sv2m.mam import client as mam_client
 from sv2m.mam import server as mam
 from sv2m.mam.keyring import Keyring
@@ -107,7 +108,8 @@ def build_lmm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Modu
         oslo_messaging.get_notification_transport(conf), publisher_id=f"sv2m-engine.{conf.host}"
     )
     limits = Thresholds(conf.lmm.short_vcpus_percent, conf.lmm.short_memory_percent, conf.lmm.short_disk_percent)
-    monitor = LoadMonitor(placement, nova, notifier, limits, conf.lmm.interval)
+    reading = SharedReading(f"engine:{conf.host}", max(60.0, 3 * conf.lmm.interval))
+    monitor = LoadMonitor(placement, nova, notifier, limits, conf.lmm.interval, reading=reading)
     room = Room(placement, nova, keystone, Arrivals())
     return Module(rpc.TOPIC_LMM, lmm.Endpoint(room, monitor), [monitor])
 

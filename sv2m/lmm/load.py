@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import threading
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -48,8 +48,9 @@ class HostLoad:
 
 
 class LoadMonitor(Rounds):
-    """Reads the load in a thread of its own; what it answers is the last complete reading.
+    """Reads the load, if no other engine does, in a thread of its own; what it answers is the last complete reading.
 
+    :param reading: the one that all engines share.
     :param interval: seconds between two readings.
     """
 
@@ -61,6 +62,7 @@ class LoadMonitor(Rounds):
         thresholds: Thresholds,
         interval: float,
         *,
+        reading: ports.Reading,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__("Reading the load", interval)
@@ -68,31 +70,30 @@ class LoadMonitor(Rounds):
         self._compute = compute
         self._notifier = notifier
         self._thresholds = thresholds
+        self._reading = reading
         self._now = now
-        self._lock = threading.Lock()
-        self._hosts: dict[str, HostLoad] = {}
-        self._read = False
 
     def hosts(self) -> list[dict[str, Any]]:
-        """Every host's load, by name; before the first reading, it is read now."""
-        with self._lock:
-            read = self._read
-        if not read:
+        """Every host's load, by name; before the first reading, it is read now, if that is ours to do."""
+        if not self._reading.kept():
             self.look()
-        with self._lock:
-            return [asdict(self._hosts[name]) for name in sorted(self._hosts)]
+        return [asdict(one) for _, one in sorted(_parsed(self._reading.kept()).items())]
 
     def look(self) -> None:
-        """Read now, and notify of what changed. A host that Placement does not know is left out, and named in the log.
+        """Read now, and notify of what changed since the last reading. Nothing if another engine reads.
+
+        A host that Placement does not know is left out, and named in the log.
 
         :raises sv2m.errors.SV2MError: Nova or Placement failed; the last reading stays.
         """
+        if not self._reading.is_ours():
+            return
         fresh: dict[str, HostLoad] = {}
         for one in self._compute.hypervisors():
             with self.each(f"Host {one.host}", errors.NotFound):
                 fresh[one.host] = self._load(one)
-        with self._lock:
-            before, self._hosts, self._read = self._hosts, fresh, True
+        before = _parsed(self._reading.kept())
+        self._reading.keep(json.dumps([asdict(one) for one in fresh.values()]))
         for name, load in fresh.items():
             was_short = name in before and before[name].short
             if load.short and not was_short:
@@ -122,6 +123,10 @@ class LoadMonitor(Rounds):
             short=_is_short(has, used, limits),
             updated_at=self._now().isoformat(),
         )
+
+
+def _parsed(reading: str) -> dict[str, HostLoad]:
+    return {one["host"]: HostLoad(**one) for one in json.loads(reading or "[]")}
 
 
 def _is_short(has: Mapping[str, int], used: Mapping[str, int], limits: Mapping[str, int]) -> bool:

@@ -165,6 +165,22 @@ class Migrations(Protocol):
         ...
 
 
+class Reading(Protocol):
+    """One reading of the load for all engines, by one of them."""
+
+    def is_ours(self) -> bool:
+        """Whether it is this engine that reads."""
+        ...
+
+    def keep(self, reading: str) -> None:
+        """Leave for all what was read."""
+        ...
+
+    def kept(self) -> str:
+        """What was read last, by whomever; empty before anything was."""
+        ...
+
+
 class Notifier(Protocol):
     """oslo.messaging's notifier."""
 

@@ -5,11 +5,14 @@ import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from sv2m import errors
 from sv2m.lmm.load import LoadMonitor, Thresholds
+from sv2m.lmm.ports import Reading
 from sv2m.lmm.room import Room
 from sv2m.lmm.server import Endpoint
+from sv2m.lmm.shared import SharedReading
 from tests.unit.lmm.fakes import Identity, Known, MemoryNova, MemoryPlacement
 
 
@@ -25,12 +28,29 @@ class Notifier:
     info = warn
 
 
-class World:
+class Alone:
+    """The reading of a cloud with one engine."""
+
     def __init__(self) -> None:
+        self.reading = ""
+
+    def is_ours(self) -> bool:
+        return True
+
+    def keep(self, reading: str) -> None:
+        self.reading = reading
+
+    def kept(self) -> str:
+        return self.reading
+
+
+class World:
+    def __init__(self, reading: Reading | None = None) -> None:
         self.placement = MemoryPlacement(one=1000, two=1000)
         self.nova = MemoryNova("one", "two")
         self.notifier = Notifier()
-        self.monitor = LoadMonitor(self.placement, self.nova, self.notifier, Thresholds(90, 80, 90), 0.01)
+        around = self.placement, self.nova, self.notifier, Thresholds(90, 80, 90), 0.01
+        self.monitor = LoadMonitor(*around, reading=reading or Alone())
 
     def use(self, memory_mb: int) -> None:
         self.placement.taken = {"server": {"one": {"MEMORY_MB": memory_mb, "VCPU": 1}}}
@@ -71,6 +91,28 @@ def test_a_reading_that_fails_leaves_the_last_one() -> None:
     with pytest.raises(errors.ServiceUnavailable):
         world.monitor.look()
     assert world.monitor.hosts() == before
+
+
+def test_of_two_engines_one_reads_and_both_answer(database: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = World(SharedReading("a", 60)), World(SharedReading("b", 60))
+    one.use(900)
+    one.monitor.look()
+    monkeypatch.setattr(other.placement, "away", True)
+    other.monitor.look()
+    assert other.monitor.hosts() == one.monitor.hosts()
+    assert [host["short"] for host in other.monitor.hosts()] == [True, False]
+
+
+def test_an_engine_that_takes_over_tells_nothing_twice(database: sa.Engine) -> None:
+    one, other = World(SharedReading("a", -1)), World(SharedReading("b", -1))
+    for world in (one, other):
+        world.use(900)
+        world.monitor.look()
+    assert one.notifier.sent == [("secure_migration.load.short", "host-one")]
+    assert other.notifier.sent == []
+    other.use(100)
+    other.monitor.look()
+    assert other.notifier.sent == [("secure_migration.load.enough", "host-one")]
 
 
 def test_a_host_without_a_provider_is_left_out_and_the_others_are_read(caplog: pytest.LogCaptureFixture) -> None:
