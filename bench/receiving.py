@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 
 from bench.usage import usage
 from sv2m.errors import SV2MError
+from sv2m.protocol.plan import segments_of
 from sv2m.protocol.segments import Opener, ticket
 from sv2m.transfer.receiver import Receiver, ReceiverOptions
 from sv2m.transfer.session import Session, StreamLimits
@@ -29,6 +30,9 @@ class Discard:
         if self._left <= 0:
             self.done.set()
 
+    def quiet(self) -> None:
+        """Nothing is kept."""
+
     def failed(self, error: SV2MError) -> None:
         """Remember why."""
         self.error = error
@@ -46,7 +50,7 @@ def receive(pipe: Connection, migration_id: str, keys: tuple[bytes, bytes], segm
             migration_id,
             Opener(vmk),
             lambda connection: ticket(vmk, sid, migration_id, connection),
-            {STREAM: StreamLimits(segment, total)},
+            {STREAM: StreamLimits(segment, segments_of(total, segment))},
             sink,
         )
     )

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What B does with verified plaintext: disk records become writes, then memory goes to the restore."""
+"""What B does with verified plaintext: disk records become writes, then memory goes to the restore.
+
+What is confirmed to A is stored, but for a bounded rest in the caches of this host: a disk is flushed whenever so much
+was written since its last flush, and when nothing comes for a moment, as before the guest is stopped. B is not told
+where a round ends, and need not be: the rest is small at any time, and so is the flush in which the guest stands.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,53 @@ from sv2m.errors import Conflict, SV2MError
 from sv2m.protocol.manifest import Manifest
 from sv2m.protocol.plan import DISK
 from sv2m.protocol.records import Data, RecordReader
+
+#: Bytes of a disk that may wait for a flush.
+_UNFLUSHED = 256 << 20
+
+
+class _Disk:
+    """A disk that is being written from its log."""
+
+    def __init__(self, disk: LandingDisk, size: int) -> None:
+        self._disk = disk
+        self._reader = RecordReader(size)
+        self._unflushed = 0
+
+    def write(self, plaintext: memoryview) -> int:
+        """Replay the log's next segment. :returns: how many bytes of the disk it made."""
+        stored = 0
+        for record in self._reader.feed(plaintext):
+            if isinstance(record, Data):
+                self._disk.write(record.offset, record.content)
+                self._wrote(len(record.content))
+                stored += len(record.content)
+            else:
+                self._zero(record.offset, record.length)
+                stored += record.length
+        return stored
+
+    def flush(self) -> None:
+        """Bring what was written to stable storage."""
+        if self._unflushed:
+            self._disk.flush()
+            self._unflushed = 0
+
+    def finish(self) -> None:
+        """:raises MalformedMessage: the log ends in the middle."""
+        self._reader.finish()
+
+    def _zero(self, offset: int, length: int) -> None:
+        while length:
+            count = min(_UNFLUSHED - self._unflushed, length)
+            self._disk.zero(offset, count)
+            self._wrote(count)
+            offset, length = offset + count, length - count
+
+    def _wrote(self, count: int) -> None:
+        self._unflushed += count
+        if self._unflushed >= _UNFLUSHED:
+            self.flush()
 
 
 class Arrival:
@@ -39,7 +91,7 @@ class Arrival:
                     code="placeholder-differs",
                     remedy="The destination's volume type must give volumes at least the source's size.",
                 )
-        self._disks = {stream.id: (by_index[stream.index], RecordReader(stream.size)) for stream in planned.values()}
+        self._disks = {stream.id: _Disk(by_index[stream.index], stream.size) for stream in planned.values()}
         self._landing = landing
         self._moved = moved
         self._broken = broken
@@ -59,36 +111,33 @@ class Arrival:
         self.lengths[stream] += len(plaintext)
         self._moved(len(plaintext), stored)
 
+    def quiet(self) -> None:
+        """See Sink."""
+        if not self._memory_began:
+            for disk in self._disks.values():
+                disk.flush()
+
     def failed(self, error: SV2MError) -> None:
         """See Sink."""
         self._broken(error)
 
     def finish(self) -> None:
         """:raises MalformedMessage: a disk's log ends in the middle. :raises Conflict: no memory came."""
-        for _, reader in self._disks.values():
-            reader.finish()
+        for disk in self._disks.values():
+            disk.finish()
         if not self._memory_began:
             raise Conflict("no memory came")
 
     def _write(self, stream: int, plaintext: memoryview) -> int:
         if self._memory_began:
             raise Conflict("disk data came after memory", code="out-of-order")
-        disk, reader = self._disks[stream]
-        stored = 0
-        for record in reader.feed(plaintext):
-            if isinstance(record, Data):
-                disk.write(record.offset, record.content)
-                stored += len(record.content)
-            else:
-                disk.zero(record.offset, record.length)
-                stored += record.length
-        return stored
+        return self._disks[stream].write(plaintext)
 
     def _begin_memory(self) -> None:
         if self._memory_began:
             return
-        for _, reader in self._disks.values():
-            reader.finish()
+        for disk in self._disks.values():
+            disk.finish()
         self._memory_began = True
         # QEMU locks the disks when it starts, and finds on them what it will find for ever: they come first.
         self._landing.close_disks()

@@ -184,7 +184,7 @@ class DestinationJob(Job):
             self.migration_id,
             Opener(self._vmk),
             lambda connection: ticket(bytes(self._vmk), spec.sid, self.migration_id, connection),
-            {stream.id: StreamLimits(stream.segment_size, stream.limit) for stream in spec.streams},
+            {stream.id: StreamLimits(stream.segment_size, stream.segments) for stream in spec.streams},
             self._arrival,
         )
         self._receiver.expect(session)

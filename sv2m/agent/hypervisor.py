@@ -112,6 +112,9 @@ class LandingDisk(Protocol):
     def zero(self, offset: int, length: int) -> None:
         """Make a run of bytes read as zeros."""
 
+    def flush(self) -> None:
+        """Bring what was written to stable storage."""
+
 
 class Landing(Protocol):
     """A placeholder that is being filled."""

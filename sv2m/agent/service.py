@@ -47,6 +47,7 @@ class Agent:
             rate_limit=group.rate_limit_mib << 20,
             retry_seconds=group.retry_seconds,
             stall_timeout=group.stall_timeout,
+            progress_timeout=group.progress_timeout,
         )
         advertised = group.data_endpoint_host or conf.host
         self.jobs = Jobs(

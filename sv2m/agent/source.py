@@ -34,7 +34,7 @@ class SourceOptions:
 
     :param threshold: bytes; with no more of the disks changed, the guest may be stopped.
     :param rounds: rounds over changed blocks at most.
-    :param window_bytes, rate_limit, retry_seconds, stall_timeout: see SenderOptions.
+    :param window_bytes, rate_limit, retry_seconds, stall_timeout, progress_timeout: see SenderOptions.
     """
 
     threshold: int = 16 << 20
@@ -43,6 +43,7 @@ class SourceOptions:
     rate_limit: int = 0
     retry_seconds: float = 120.0
     stall_timeout: float = 60.0
+    progress_timeout: float = 900.0
 
 
 class SourceJob(Job):
@@ -196,6 +197,7 @@ class SourceJob(Job):
                 rate_limit=min(limits, default=0),
                 retry_seconds=options.retry_seconds,
                 stall_timeout=options.stall_timeout,
+                progress_timeout=options.progress_timeout,
             ),
             self._stop_now.set,
         )
@@ -259,7 +261,7 @@ class SourceJob(Job):
             # Rounds that shrink no more only cost: the guest writes as fast as we send.
             if changed <= options.threshold or (former is not None and changed > former * 0.9):
                 return
-            if any(records.stream.left < 2 * disk.size for disk, records in disks):
+            if any(records.left < 2 * disk.size for disk, records in disks):
                 return
             former = changed
 

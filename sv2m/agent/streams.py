@@ -53,9 +53,14 @@ class StreamWriter:
         return Total(self._spec.id, self._index, self.length)
 
     @property
-    def left(self) -> int:
-        """Bytes that the plan still allows."""
-        return self._spec.limit - self.length - self._filled
+    def size(self) -> int:
+        """Bytes of the disk, or of the memory."""
+        return self._spec.size
+
+    @property
+    def index(self) -> int:
+        """The segment that is being filled."""
+        return self._index
 
     def room(self) -> memoryview:
         """Where the next bytes may be put; say how many by :meth:`advance`."""
@@ -84,11 +89,8 @@ class StreamWriter:
         """
         if not self._filled:
             return
-        if self.length + self._filled > self._spec.limit:
-            raise ServerNotMovable(
-                f"stream {self._spec.id} would need more than the planned {self._spec.limit} bytes",
-                remedy="It writes to its disks faster than they can be sent; try again when it is calm.",
-            )
+        if self._index == self._spec.segments:
+            raise ServerNotMovable(f"stream {self._spec.id} would need more than the planned {self._index} segments")
         index, self._index = self._index, self._index + 1
         room = self._window.buffer()
         plain = self._plaintext[: self._filled]
@@ -101,14 +103,31 @@ class StreamWriter:
 
 
 class RecordWriter:
-    """Writes a disk's stream: records of data and of zeros."""
+    """Writes a disk's stream: records of data and of zeros, within the bounds that B holds to."""
 
     def __init__(self, writer: StreamWriter) -> None:
         self.stream = writer
+        #: What all further records may count for, see records.most_work().
+        self.left = records.most_work(writer.size)
+        self._most_zeros = records.zeros_of_a_segment(writer.size)
+        self._zeros = 0
+        self._segment = 0
 
     def zero(self, offset: int, length: int) -> None:
-        """A run that reads as zeros."""
-        self.stream.write(records.zero_record(offset, length))
+        """A run that reads as zeros: a segment ends when it stands for as many of them as one may."""
+        while length:
+            if len(self.stream.room()) < records.HEADER.size:
+                # A record counts where its header ends: none of zeros lies in two segments.
+                self.stream.flush()
+            if self._segment != self.stream.index:
+                self._segment, self._zeros = self.stream.index, 0
+            count = min(length, self._most_zeros - self._zeros)
+            self._count(count)
+            self._zeros += count
+            self.stream.write(records.zero_record(offset, count))
+            if self._zeros == self._most_zeros:
+                self.stream.flush()
+            offset, length = offset + count, length - count
 
     def data(self, offset: int, data: memoryview) -> None:
         """A run of bytes; what of it is zero, in grains of 64 KiB, travels as such."""
@@ -122,9 +141,19 @@ class RecordWriter:
             if zero:
                 self.zero(offset + start, end - start)
             else:
+                self._count(end - start)
                 self.stream.write(records.data_header(offset + start, end - start))
                 self.stream.write(data[start:end])
             start = end
+
+    def _count(self, length: int) -> None:
+        self.left -= records.work_of(length)
+        if self.left < 0:
+            raise ServerNotMovable(
+                f"disk stream {self.stream.total.id} would write its {self.stream.size} bytes more often than planned",
+                code="not-converging",
+                remedy="The server writes to its disks faster than they can be sent; try again when it is calm.",
+            )
 
 
 def _is_zero(data: memoryview, start: int) -> bool:

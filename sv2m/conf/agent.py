@@ -43,8 +43,16 @@ OPTS = [
     cfg.IntOpt(
         "stall_timeout",
         default=60,
-        min=1,
-        help="Seconds after which a data connection that stops in the middle of a segment is broken.",
+        min=15,
+        help="Seconds after which a data connection that stops in the middle of a segment is broken, or on which "
+        "the destination neither takes anything nor gives a sign of life, as it does every 5 seconds while it stores.",
+    ),
+    cfg.IntOpt(
+        "progress_timeout",
+        default=900,
+        min=60,
+        help="Seconds without a segment that the destination has stored after which a source gives it up, though it "
+        "gives signs of life.",
     ),
     cfg.IntOpt(
         "retry_seconds",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sv2m.errors import LocalError
-from sv2m.protocol.plan import DISK, MAX_SEGMENT, MEMORY, MIN_SEGMENT
+from sv2m.protocol.plan import DISK, MAX_SEGMENT, MAX_SEGMENTS, MEMORY, MIN_SEGMENT, segments_of
 
 T = TypeVar("T")
 
@@ -30,13 +30,15 @@ class StreamSpec:
     size: int
 
     @property
-    def limit(self) -> int:
-        """Bytes that the stream may have in all.
+    def segments(self) -> int:
+        """How many segments the stream may have.
 
-        A disk's stream is a log: rounds of changed blocks come on top of its size. A memory stream has a few
-        bytes more per page than the RAM, and the state of the devices.
+        A disk's stream is a log: rounds of changed blocks come on top of its size, as many as the migration has
+        segments for. A memory stream has a few bytes more per page than the RAM, and the state of the devices.
         """
-        return self.size * 4 + (256 << 20) if self.kind == DISK else self.size + self.size // 8 + (512 << 20)
+        if self.kind == DISK:
+            return MAX_SEGMENTS
+        return min(MAX_SEGMENTS, segments_of(self.size + self.size // 8 + (512 << 20), self.segment_size))
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,24 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
         "swap_mb": flavor["swap"],
         "disks": [{key: value for key, value in disk.items() if key != "volume_id"} for disk in disks],
     }
-    # One size for all streams, from their sum: the number of segments is bounded for the migration as a whole.
-    size = protocol.segment_size(sum(stream["size"] for stream in seen["streams"]))
+    # One size for all streams, from their sum: the number of segments is bounded for the migration as a whole. B
+    # derives it from the offer in the same way, and takes no other.
+    size = protocol.segment_size(protocol.Needs.from_dict(needs).stream_bytes)
+    protocol.check_travels(_surely_travels(needs), size)
     streams = [
         {**stream, "id": number, "segment_size": size}
         for number, stream in enumerate(seen["streams"], start=1)
     ]
     return needs, streams
+
+
+def _surely_travels(needs: dict[str, Any]) -> list[int]:
+    """Bytes of the streams that are sent whatever is in them; of other disks only the agent sees what is data.
+
+    A guest's memory is not among them: what of it is zeros does not travel. An encrypted disk has no holes: what was
+    never written on it reads as noise.
+    """
+    return [disk["size"] for disk in needs["disks"] if disk["encrypted"]]
 
 
 def check_no_snapshots(work: Work, volume_id: str) -> None:

@@ -80,7 +80,7 @@ from sv2m.protocol.messages import (
     Transfer,
 )
 from sv2m.protocol.needs import Cpu, Disk, Needs, Nic, Sysinfo
-from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey
+from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey, check_travels
 from sv2m.protocol.segments import Manifest, Opener, Sealer, segment_size, ticket
 from sv2m.protocol.session import certificate_digest, context_digest, session_id
 from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
@@ -160,6 +160,7 @@ __all__ = [
     "WrapKeys",
     "WrappedKey",
     "certificate_digest",
+    "check_travels",
     "claimed_party",
     "context_digest",
     "decode",

@@ -31,6 +31,7 @@ from sv2m.protocol.messages import (
     Transfer,
 )
 from sv2m.protocol.plan import DISK, MEMORY
+from sv2m.protocol.segments import segment_size
 from sv2m.protocol.transcript import Transcript
 
 
@@ -134,6 +135,10 @@ def _envelope(transcript: Transcript, message: Envelope) -> None:
     planned = sorted((stream.kind, stream.index) for stream in message.streams)
     if planned != sorted([(MEMORY, 0), *((DISK, disk.index) for disk in offer.needs.disks)]):
         raise errors.IntegrityError("the plan's streams are not the memory and the disks of the offer")
+    # Derived, not chosen: it decides how much memory the receiver holds for the migration.
+    size = segment_size(offer.needs.stream_bytes)
+    if any(stream.segment_size != size for stream in message.streams):
+        raise errors.IntegrityError(f"the plan's segments have not the {size} bytes that follow from the offer")
     if len(message.keys) - 1 != len(offer.needs.encrypted_disks):
         raise errors.IntegrityError("the Envelope has not one EIK for each encrypted disk of the offer")
     decision = transcript.message(TokenBA2).decision

@@ -35,7 +35,7 @@ MODES: Final = ("paused",)
 MAX_CHAIN: Final = 5
 MAX_CERTIFICATE: Final = 4096
 #: IV, tag and the signature element over at most MAX_SEGMENTS references of some 210 bytes (see plan.py).
-MAX_SEALED_SIGNATURE: Final = 7 * 1024 * 1024
+MAX_SEALED_SIGNATURE: Final = 1_600_000
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,11 @@ class Needs:
         """The disks that an EIK opens: the n-th of them by the key named EIK-n."""
         return tuple(disk for disk in self.disks if disk.encrypted)
 
+    @property
+    def stream_bytes(self) -> int:
+        """What the streams of the VM have to carry if nothing of it is zeros: its disks and its memory, in bytes."""
+        return sum(disk.size for disk in self.disks) + (self.memory_mb << 20)
+
     def to_dict(self) -> dict[str, Any]:
         """The plain JSON form that every other part of SV2M uses."""
         plain = asdict(self)

@@ -8,18 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from sv2m import errors
 from sv2m.protocol import fields as check
 
 #: Bounds of a segment's plaintext, bytes; always a power of two. Below 4 MiB the per-segment XML costs more
 #: than it helps, above 64 MiB the buffers no longer fit a cache or a small agent.
 MIN_SEGMENT: Final = 4 << 20
 MAX_SEGMENT: Final = 64 << 20
-#: Into how many segments segment_size() cuts what is there at the start.
-PLANNED_SEGMENTS: Final = 16_384
-#: How many segments all streams of a migration may have together. Twice what is planned, because rounds of
-#: dirty extents send parts of a disk again; a source that would need more does not converge and gives up. It
-#: bounds the Transfer document, and the memory that signing and verifying its manifest takes.
-MAX_SEGMENTS: Final = 32_768
+#: How many segments all streams of a migration may have together. It bounds the Transfer document, which has some
+#: 797 bytes for each: so many that it travels between SV2M's own programs, in base64, as a message of less than 8 MiB,
+#: half of the least that a RabbitMQ of today takes as it is installed.
+MAX_SEGMENTS: Final = 7_500
+#: Into how many segments segment_size() cuts what may have to be sent at the start, as long as they need not be larger
+#: than MAX_SEGMENT for that. Half: rounds of changed extents send parts of a disk again.
+PLANNED_SEGMENTS: Final = MAX_SEGMENTS // 2
+#: How many the first pass over disks and memory may take. The rest is for what changes meanwhile: a source that would
+#: need more does not converge, and gives up.
+FIRST_PASS_SEGMENTS: Final = MAX_SEGMENTS - MAX_SEGMENTS // 8
 #: Stream 0 is the trailer's signature; disks and memory have the ids from 1.
 MAX_STREAM: Final = 255
 
@@ -98,6 +103,29 @@ def total_segments(streams: Iterable[StreamSummary]) -> int:
     if total > MAX_SEGMENTS:
         raise check.invalid("streams", f"must have at most {MAX_SEGMENTS} segments together")
     return total
+
+
+def segments_of(length: int, segment_size: int) -> int:
+    """How many segments so many bytes of a stream fill, the last one perhaps not quite."""
+    return -(-length // segment_size)
+
+
+def check_travels(lengths: Iterable[int], segment_size: int) -> None:
+    """Whether what has to be sent in any case can be: asked before the first byte is.
+
+    :param lengths: bytes of each stream that surely travel: the memory, an encrypted disk, what of another is data.
+    :param segment_size: of all the streams.
+    :raises ServerNotMovable: it takes more segments than a migration has.
+    """
+    lengths = list(lengths)
+    if sum(segments_of(length, segment_size) for length in lengths) > FIRST_PASS_SEGMENTS:
+        raise errors.ServerNotMovable(
+            f"{sum(lengths) >> 30} GiB of disks and memory would have to be sent; one migration sends at most "
+            f"{FIRST_PASS_SEGMENTS * MAX_SEGMENT >> 30} GiB in its first pass, beside what reads as zeros",
+            code="too-much-data",
+            remedy="An encrypted disk is sent as a whole; of another one, discard inside the guest (fstrim) what is no "
+            "longer used. A server that has more cannot be moved by this release.",
+        )
 
 
 @dataclass(frozen=True)

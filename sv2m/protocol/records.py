@@ -5,6 +5,10 @@ the disk.
 A record is kind u8, offset u64, length u64 (big-endian, bytes of the guest-visible disk) and, for kind data,
 so many bytes. Records ignore the borders of segments. Where the log ends is not said in the log: the signed
 manifest and the Transfer say how long it is, so that cutting it at a record's border is found as well.
+
+Few bytes of a log may mean much to do: 17 of them may make a disk's whole length zero, and an encrypted disk has to
+write every one of these zeros. So it is the work that is bounded: of one segment, since B confirms what is done and A
+waits for that, and of the whole log.
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ from sv2m.protocol.needs import MAX_DISK_BYTES
 HEADER: Final = struct.Struct("!BQQ")
 _DATA: Final = 1
 _ZERO: Final = 2
+#: Bytes of zeros that a segment may stand for, whatever the disk: seconds of writing, on an encrypted one.
+_ZEROS: Final = 1 << 30
+#: Into how many segments of nothing but zeros a large disk is cut at least.
+_ZERO_SEGMENTS: Final = 1024
+#: As how many bytes the shortest record counts: a block is read and written for a single byte of it.
+_LEAST: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,21 @@ class Zero:
 
     offset: int
     length: int
+
+
+def zeros_of_a_segment(size: int) -> int:
+    """Bytes of zeros that the records of one segment may make in all, on a disk of ``size`` bytes."""
+    return max(_ZEROS, -(-size // _ZERO_SEGMENTS))
+
+
+def work_of(length: int) -> int:
+    """What a record of ``length`` bytes, data or zeros, counts for in :func:`most_work`."""
+    return max(length, _LEAST)
+
+
+def most_work(size: int) -> int:
+    """What all records of a disk's log may count for: its content, and thrice that in rounds over what changed."""
+    return 4 * size + (256 << 20)
 
 
 def data_header(offset: int, length: int) -> bytes:
@@ -56,7 +81,7 @@ def _header(kind: int, offset: int, length: int) -> bytes:
 
 
 class RecordReader:
-    """Reads a log in pieces of any size, and hands out only what lies inside the disk.
+    """Reads a log segment by segment, and hands out only what lies inside the disk and is not too much.
 
     :param size: bytes of the guest-visible disk, from the verified Envelope's offer.
     """
@@ -67,15 +92,19 @@ class RecordReader:
         self._header = bytearray()
         self._offset = 0
         self._left = 0
+        self._work = most_work(size)
+        self._zeros = 0
 
     def feed(self, content: memoryview | bytes) -> Iterator[Data | Zero]:
-        """Read the next piece of the log; content is not copied.
+        """Read the log's next segment, of any size; content is not copied.
 
         Consume the iterator to its end before the next call.
 
         :raises MalformedMessage: no record, or one that reaches beyond the disk.
+        :raises PeerError: code more-than-planned: too many zeros for one segment, or too much for one disk.
         """
         view = memoryview(content)
+        self._zeros = zeros_of_a_segment(self._size)
         while view:
             if self._left:
                 piece = view[: self._left]
@@ -98,7 +127,13 @@ class RecordReader:
         # Python's integers do not wrap, so the sum is safe to compare whatever the two are.
         if length < 1 or offset + length > self._size:
             raise errors.MalformedMessage("a disk record is empty or reaches beyond the end of the disk")
+        self._work -= work_of(length)
+        if self._work < 0:
+            raise errors.PeerError("a disk is written more often than planned", code="more-than-planned")
         if kind == _ZERO:
+            self._zeros -= length
+            if self._zeros < 0:
+                raise errors.PeerError("a segment stands for more zeros than one may", code="more-than-planned")
             return Zero(offset, length)
         if kind != _DATA:
             raise errors.MalformedMessage("a disk record is neither data nor zero")

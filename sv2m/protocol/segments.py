@@ -28,6 +28,7 @@ from sv2m.protocol.plan import (
     MIN_SEGMENT,
     PLANNED_SEGMENTS,
     VMK_BITS,
+    segments_of,
 )
 
 __all__ = [
@@ -51,15 +52,15 @@ _IV_BYTES: Final = 12
 
 
 def segment_size(total_bytes: int) -> int:
-    """Bytes of plaintext in a full segment: a power of two, total/16384 rounded up, from 4 MiB to 64 MiB.
+    """Bytes of plaintext in a full segment: a power of two, total/PLANNED_SEGMENTS rounded up, from 4 MiB to 64 MiB.
 
-    :param total_bytes: what **all** streams of the migration have to send at the start; they share
-        MAX_SEGMENTS.
-    :raises LocalError: more than 1 TiB, or less than nothing.
+    No size is too large for it: what of the streams is zeros does not travel. See plan.check_travels().
+
+    :param total_bytes: the sizes of **all** streams of the migration: its disks, as the guest sees them, and its
+        memory. They share MAX_SEGMENTS.
     """
-    check.whole("total_bytes", total_bytes, 0, PLANNED_SEGMENTS * MAX_SEGMENT)
-    needed = max(MIN_SEGMENT, -(-total_bytes // PLANNED_SEGMENTS))
-    return 1 << (needed - 1).bit_length()
+    needed = max(MIN_SEGMENT, segments_of(total_bytes, PLANNED_SEGMENTS))
+    return min(MAX_SEGMENT, 1 << (needed - 1).bit_length())
 
 
 def iv(stream: int, index: int) -> bytes:
@@ -72,7 +73,7 @@ class Sealer:
 
     Each stream is sealed in the order of its indexes. A segment that was sealed before may be sealed again
     only with the same bytes, which gives the same ciphertext; for that the sealer keeps 32 bytes per segment,
-    at most 1 MiB. A VMK whose sealer was lost (a restarted agent) must not seal again: the attempt is given
+    at most 235 KiB. A VMK whose sealer was lost (a restarted agent) must not seal again: the attempt is given
     up, the VMK with it.
 
     Safe from several threads. The plaintext must not change during a call.
@@ -85,6 +86,12 @@ class Sealer:
         self._sealed: dict[int, list[bytes]] = {}
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        """Segments that the migration may still have, in all its streams together."""
+        with self._lock:
+            return MAX_SEGMENTS - self._count
 
     def seal(
         self, stream: int, index: int, plaintext: memoryview | bytes, out: memoryview | bytearray

@@ -27,11 +27,14 @@ class ReceiverOptions:
         a ticket makes way.
     :param hello_timeout: seconds that a connection has to show one.
     :param stall_timeout: seconds after which a connection that stops inside a segment is broken.
+    :param sign_of_life: seconds between two signs of life while a segment is stored: a third of the least
+        stall_timeout that a peer may have.
     """
 
     max_connections: int = 64
     hello_timeout: float = 10.0
     stall_timeout: float = 60.0
+    sign_of_life: float = 5.0
 
 
 class Receiver:
@@ -127,7 +130,7 @@ class Receiver:
 
     def _talk(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:
-            wire.tune(sock, self._options.stall_timeout)
+            wire.tune(sock, self._options.stall_timeout, unsent=True)
             hello = wire.read_hello(sock, self._options.hello_timeout)
             with self._lock:
                 session = self._sessions.get(hello.migration_id)
@@ -138,7 +141,7 @@ class Receiver:
             with self._lock:
                 if sock in self._connections:
                     self._connections[sock] = True
-            session.serve(sock, hello.connection, self._options.stall_timeout)
+            session.serve(sock, hello.connection, self._options.stall_timeout, self._options.sign_of_life)
         except (OSError, MalformedMessage) as error:
             LOG.info("a data connection from %s: %s", peer[0], error)
         finally:

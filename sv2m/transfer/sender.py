@@ -4,6 +4,10 @@
 When the connection breaks, a new one is made, with the next connection number and so with a ticket of its
 own; B tells the last segment it confirmed, and what comes after it is sent again out of the window: the very
 same ciphertext, never sealed a second time.
+
+B may store a segment for long, and says so. What A waits for is bounded three times: a connection on which nothing
+moves and nothing is said is broken; where B says nothing on several in a row, nothing gets through to it; and where B
+only says that it lives, and confirms nothing, it hangs.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ LOG = log.getLogger(__name__)
 
 #: Seconds between two attempts: the first quickly, then with patience.
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+#: How often in a row B's words may be such as B cannot say, before it is believed that B says them.
+_SPOILT = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class SenderOptions:
     :param rate_limit: bytes per second, 0 for no limit.
     :param retry_seconds: how long a lost destination is tried again.
     :param stall_timeout: seconds after which a connection that does not move is broken.
+    :param progress_timeout: seconds without a confirmed segment after which the destination is given up, whatever it
+        says.
     """
 
     segment_bytes: int
@@ -44,6 +52,12 @@ class SenderOptions:
     rate_limit: int = 0
     retry_seconds: float = 120.0
     stall_timeout: float = 60.0
+    progress_timeout: float = 900.0
+
+    @property
+    def answer_timeout(self) -> float:
+        """Seconds without any word of the destination on connections that it welcomed: nothing gets through to it."""
+        return self.retry_seconds + 2 * self.stall_timeout
 
 
 class Sender:
@@ -71,6 +85,9 @@ class Sender:
         self._closed = threading.Event()
         self._brake = TokenBucket(options.rate_limit, wait=self._closed.wait)
         self._connection = 0
+        self._spoilt = 0
+        #: Said to be so; believed when B lets no further connection in.
+        self._given_up = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -97,6 +114,7 @@ class Sender:
                 self._use(sock)
                 if self.window.failed:
                     return
+                self._check_answers()
                 LOG.warning("the data connection of %s broke; connecting again", self._migration_id)
                 sock = self._connect_patiently()
         except SV2MError as error:
@@ -137,19 +155,65 @@ class Sender:
             part = sealed.content[start : start + piece]
             self._brake.take(len(part))
             sock.sendall(part)
+            self.window.moved()
 
     def _read_marks(self, sock: socket.socket, broken: threading.Event) -> None:
         try:
-            while True:
-                self.window.confirm(wire.read_mark(sock))
+            marks = wire.MarkReader(sock)
+            while not self._given_up:
+                self._believe(lambda: self._hear(marks.read(self._options.stall_timeout / 4)))
+                self._check_progress()
         except OSError as error:
-            LOG.debug("reading for %s: %s", self._migration_id, error)
+            LOG.info("reading for %s: %s", self._migration_id, error)
         except SV2MError as error:
             self.window.fail(error)
         finally:
             broken.set()
             wire.shut(sock)
             self.window.wake()
+
+    def _hear(self, mark: wire.Mark | None) -> None:
+        """What B says, None for nothing. :raises OSError: the connection is of no more use."""
+        if mark is None:
+            if self.window.still > self._options.stall_timeout:
+                raise TimeoutError("the destination neither takes anything nor says anything")
+        elif mark.stream == wire.STORING:
+            self.window.answered()
+        elif mark.stream == wire.GIVEN_UP:
+            self._given_up = True
+        else:
+            self.window.confirm(mark)
+            self._spoilt = 0
+
+    def _believe(self, take: Callable[[], None]) -> None:
+        """Take a word of B's. One that cannot be is asked again, on another connection, before it ends the transfer."""
+        try:
+            take()
+        except PeerError as error:
+            self.window.check()
+            self._spoilt += 1
+            if self._spoilt > _SPOILT:
+                raise
+            raise ConnectionError(f"{error}; it is asked again") from error
+
+    def _check_progress(self) -> None:
+        """:raises PeerError: B lives, and is not done with a segment for too long."""
+        if self.window.unconfirmed > self._options.progress_timeout:
+            raise PeerError(
+                f"the destination has stored nothing for {self._options.progress_timeout:.0f} seconds",
+                code="no-progress",
+                remedy="Look at the storage of the destination's host, and at its agent's log.",
+            )
+
+    def _check_answers(self) -> None:
+        """:raises PeerUnreachable: connections are welcomed, and nothing gets through on them."""
+        if self.window.unanswered > self._options.answer_timeout:
+            host, port = self._endpoint
+            raise PeerUnreachable(
+                f"the peer's data endpoint {host}:{port} lets connections in, and no data gets through to it",
+                code="no-data-passes",
+                remedy="Look at the MTU on the way between the two hosts: small packets pass, large ones do not.",
+            )
 
     def _connect_patiently(self) -> socket.socket:
         deadline = time.monotonic() + self._options.retry_seconds
@@ -158,6 +222,10 @@ class Sender:
             try:
                 return self._connect()
             except (OSError, MalformedMessage) as error:
+                if self._given_up:
+                    raise PeerError(
+                        "the destination has given the transfer up; its own error tells why", code="given-up-by-peer"
+                    ) from error
                 if time.monotonic() > deadline:
                     host, port = self._endpoint
                     raise PeerUnreachable(f"the peer's data endpoint {host}:{port}: {error}") from error
@@ -174,14 +242,21 @@ class Sender:
         try:
             with self._lock:
                 self._socket = sock
-            wire.tune(sock, self._options.stall_timeout)
+            wire.tune(sock, self._options.stall_timeout, unsent=False)
             hello = wire.Hello(self._migration_id, self._connection, self._ticket(self._connection))
             sock.sendall(hello.encode())
-            # B may first have to finish a segment of the former connection.
             sock.settimeout(self._options.stall_timeout)
-            self.window.rewind(wire.read_welcome(sock))
+            mark = wire.read_welcome(sock, self._storing)
+            self._believe(lambda: self.window.rewind(mark))
+            self._given_up = False
+            self.window.moved()
             sock.settimeout(None)
         except BaseException:
             sock.close()
             raise
         return sock
+
+    def _storing(self) -> None:
+        """B has first to finish a segment of the former connection."""
+        self.window.answered()
+        self._check_progress()

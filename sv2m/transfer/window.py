@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sv2m.errors import PeerError, SV2MError
-from sv2m.transfer.wire import GIVEN_UP, NOTHING_YET, Mark
+from sv2m.transfer.wire import NOTHING_YET, Mark
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,18 @@ class Window:
     :param segment_bytes: size of a buffer: the largest sealed segment, in bytes.
     :param count: number of buffers; memory is bounded by their product.
     :param failed: called when nothing can be sent any more, for whoever waits for something else.
+    :param clock: seconds that only grow.
     """
 
-    def __init__(self, segment_bytes: int, count: int, failed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        segment_bytes: int,
+        count: int,
+        failed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._on_failure = failed
+        self._clock = clock
         self._segment_bytes = segment_bytes
         self._condition = threading.Condition()
         # Made when first needed, then used again: fresh pages are what makes sealing slow.
@@ -40,6 +49,8 @@ class Window:
         self._sent = 0
         self._confirmed = Mark(NOTHING_YET, 0)
         self._error: SV2MError | None = None
+        #: When something last moved at all; when the destination last said something; when it last confirmed something.
+        self._moved_at = self._answered_at = self._confirmed_at = clock()
 
     def buffer(self) -> bytearray:
         """Room for one sealed segment; waits until there is some. Submit it before the next is taken.
@@ -61,6 +72,9 @@ class Window:
             room, self._held = self._held, None
             if room is None:
                 raise ValueError("submit without buffer")
+            if not self._waiting:
+                # Until now the destination had nothing to answer.
+                self._confirmed_at = self._answered_at = self._moved_at = self._clock()
             self._waiting.append(Sealed(mark, memoryview(room)[:length], room))
             self._condition.notify_all()
 
@@ -112,6 +126,35 @@ class Window:
             self._condition.notify_all()
         self._on_failure()
 
+    def moved(self) -> None:
+        """The network has taken some bytes."""
+        with self._condition:
+            self._moved_at = self._clock()
+
+    def answered(self) -> None:
+        """The destination gave a sign of life."""
+        with self._condition:
+            self._answered_at = self._moved_at = self._clock()
+
+    @property
+    def still(self) -> float:
+        """Seconds for which nothing has moved, neither out nor in; 0 where nothing waits to be confirmed."""
+        return self._since(self._moved_at)
+
+    @property
+    def unanswered(self) -> float:
+        """Seconds without a sign of life of the destination; 0 where nothing waits to be confirmed."""
+        return self._since(self._answered_at)
+
+    @property
+    def unconfirmed(self) -> float:
+        """Seconds without a confirmed segment; 0 where nothing waits to be confirmed."""
+        return self._since(self._confirmed_at)
+
+    def _since(self, moment: float) -> float:
+        with self._condition:
+            return self._clock() - moment if self._waiting else 0.0
+
     def check(self) -> None:
         """:raises SV2MError: why nothing is sent any more."""
         with self._condition:
@@ -124,10 +167,6 @@ class Window:
             return self._error is not None
 
     def _confirm(self, mark: Mark, among: int) -> None:
-        if mark.stream == GIVEN_UP:
-            raise PeerError(
-                "the destination has given the transfer up; its own error tells why", code="given-up-by-peer"
-            )
         for position in range(among):
             if self._waiting[position].mark == mark:
                 break
@@ -137,6 +176,7 @@ class Window:
             self._free.append(self._waiting.popleft().buffer)
         self._sent = max(0, self._sent - position - 1)
         self._confirmed = mark
+        self._confirmed_at = self._answered_at = self._moved_at = self._clock()
         self._condition.notify_all()
 
     def _raise(self) -> None:

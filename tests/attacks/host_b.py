@@ -40,6 +40,9 @@ class Disk:
     def zero(self, offset: int, length: int) -> None:
         self.written.append((offset, bytes(min(length, 16))))
 
+    def flush(self) -> None:
+        """Nothing is cached."""
+
 
 class Placeholder:
     """A suspended domain, and a QEMU that takes only streams of its own."""

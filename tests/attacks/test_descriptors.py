@@ -275,8 +275,10 @@ def test_a_job_for_the_agent_names_no_path_and_no_device_of_a(b: CloudB) -> None
         (p.StreamPlan(1, "memory", 0, 4 << 20),),
         (*clouds.PLAN, p.StreamPlan(3, "disk", 1, 4 << 20)),
         (p.StreamPlan(1, "memory", 0, 4 << 20), p.StreamPlan(2, "disk", 7, 4 << 20)),
+        tuple(p.StreamPlan(plan.id, plan.kind, plan.index, 64 << 20) for plan in clouds.PLAN),
+        (clouds.PLAN[0], p.StreamPlan(2, "disk", 0, 8 << 20)),
     ],
-    ids=["no disk", "one disk more", "another disk"],
+    ids=["no disk", "one disk more", "another disk", "the largest segments", "one stream of larger segments"],
 )
 def test_a_plan_that_is_not_the_offers(b: CloudB, streams: tuple[p.StreamPlan, ...]) -> None:
     b.source.run("TokenAB")

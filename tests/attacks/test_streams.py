@@ -124,7 +124,28 @@ def _no_record(line: Line) -> bytes:
     return line.seal(DISK, 0, b"\x07" * 64)
 
 
-BAD = [_flipped, _swapped, _another_migrations, _ahead, _not_planned, _overlong, _outside_the_disk, _no_record]
+def _terabytes_of_zeros(line: Line) -> bytes:
+    """In a few bytes: an encrypted disk has to write every one of them."""
+    return line.seal(DISK, 0, records.zero_record(0, 1 << 30) * 1000)
+
+
+#: What is not what A sealed may be the network's doing. A segment that opens is A's.
+SPOILT = [_flipped, _swapped, _another_migrations, _ahead, _not_planned, _overlong]
+BAD = [*SPOILT, _outside_the_disk, _no_record, _terabytes_of_zeros]
+#: How often B asks for a segment again.
+AGAIN = 3
+
+
+def _push_again(b: CloudB, first: int, frame: Callable[[Line], bytes]) -> Line:
+    """What does not open is asked for again, on a connection of its own each time. :returns: the last one."""
+    for connection in range(first, AGAIN + 1):
+        line = Line(b.source, connection)
+        assert line.welcomed
+        with pytest.raises(OSError):
+            line.push(frame(line))
+    line = Line(b.source, AGAIN + 1)
+    assert line.welcomed
+    return line
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda make: make.__name__.strip("_"))
@@ -133,9 +154,11 @@ def test_a_segment_that_is_not_as_it_should_be(
 ) -> None:
     # A's trailer comes while B still waits for A to hang up, however slow this machine is.
     monkeypatch.setattr(session, "_FAREWELL", 60.0)
-    line = Line(b.source)
-    assert line.welcomed
+    line = _push_again(b, 1 if bad in SPOILT else AGAIN + 1, bad)
     assert line.push(bad(line)).stream == GIVEN_UP
+    if bad is _terabytes_of_zeros:
+        assert len(host.placeholder.disk.written) * (256 << 20) <= 1 << 30
+        host.placeholder.disk.written.clear()
     assert host.placeholder.disk.written == []
     refused = given_up(b, host)
     assert (refused.fault, refused.code) == ("peer", "integrity-error")
@@ -147,7 +170,10 @@ def test_a_segment_twice(b: CloudB, host: HostB) -> None:
     assert line.welcomed
     frame = line.seal(DISK, 0, GUEST)
     assert line.push(frame) == wire.Mark(DISK, 0)
-    assert line.push(frame).stream == GIVEN_UP
+    with pytest.raises(OSError):
+        line.push(frame)
+    assert _push_again(b, 2, lambda _: frame).push(frame).stream == GIVEN_UP
+    assert host.placeholder.disk.written == [(4096, b"guest")]
     given_up(b, host)
 
 

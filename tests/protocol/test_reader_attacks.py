@@ -14,6 +14,8 @@ from lxml import etree
 from sv2m import errors
 from sv2m import protocol as p
 from sv2m.protocol import wire
+from sv2m.protocol.messages import MAX_SEALED_SIGNATURE
+from sv2m.protocol.plan import MAX_SEGMENTS
 from sv2m.protocol.wire import document as documents
 from tests.protocol import certificates
 from tests.protocol.clouds import Pair, offer
@@ -83,6 +85,7 @@ def test_deep_nesting() -> None:
 def test_a_million_attributes() -> None:
     attributes = b"".join(b' a%07d=""' % n for n in range(1_000_000))
     refused(HEAD + b"<sv2m:Name" + attributes + b"></sv2m:Name>" + TAIL)
+    attributes = attributes[: 12 * 450_000]
     # As a Transfer it has the size of one; so many attributes must then be refused by the reader itself.
     head = HEAD.replace(b"Offer", b"Transfer")
     document = head + b"<sv2m:Sid" + attributes + b"></sv2m:Sid></sv2m:Transfer>"
@@ -266,12 +269,13 @@ def test_the_largest_messages_fit_their_caps() -> None:
 
 
 def test_the_largest_transfer_fits_its_cap_and_comes_back() -> None:
-    sealed = bytes(7 << 20)
+    sealed = bytes(MAX_SEALED_SIGNATURE)
+    each = MAX_SEGMENTS // 33
     streams = (
-        *tuple(p.StreamSummary(200 + n, 655, 655) for n in range(33)),
-        p.StreamSummary(255, 32768 - 33 * 655, 32768),
+        *tuple(p.StreamSummary(200 + n, each, each) for n in range(32)),
+        p.StreamSummary(255, MAX_SEGMENTS - 32 * each, MAX_SEGMENTS),
     )
-    transfer = p.Transfer(Pair().offer.migration_id, bytes(48), streams[-33:], bytes(48), sealed)
+    transfer = p.Transfer(Pair().offer.migration_id, bytes(48), streams, bytes(48), sealed)
     document = p.encode(transfer)
     assert len(document) + 8192 < wire.MAX_TRANSFER
     assert p.decode(document) == transfer

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import threading
 from base64 import b64encode
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from sv2m import errors
 from sv2m import protocol as p
-from sv2m.protocol import encryption, frames, plan, segments
+from sv2m.protocol import encryption, frames, plan, segments, wire
 from tests.protocol import certificates
 from tests.protocol.clouds import MIGRATION, PLAINTEXT, VMK, Pair, manifest
 
@@ -47,7 +49,11 @@ def test_a_segment_is_iv_ciphertext_tag() -> None:
     assert len(segment) == 12 + 3 + 16
 
 
-@pytest.mark.parametrize("size", [0, 1, 4 << 20, 64 << 30, (64 << 30) + 1, 128 << 30, 1 << 40])
+#: Up to here segments of 64 MiB are as few as planned.
+LARGEST = plan.PLANNED_SEGMENTS * plan.MAX_SEGMENT
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, 14 << 30, (15 << 30) + 1, 60 << 30, LARGEST])
 def test_segment_size(size: int) -> None:
     chosen = p.segment_size(size)
     assert 4 << 20 <= chosen <= 64 << 20 and chosen & (chosen - 1) == 0
@@ -55,9 +61,25 @@ def test_segment_size(size: int) -> None:
     assert chosen == 4 << 20 or -(-size // (chosen // 2)) > plan.PLANNED_SEGMENTS
 
 
-def test_no_segment_size_for_more_than_a_tebibyte() -> None:
-    with pytest.raises(errors.LocalError):
-        p.segment_size((1 << 40) + 1)
+@pytest.mark.parametrize("size", [LARGEST + 1, 1 << 40, (1 << 40) + 1, 64 << 40, 32 * (64 << 40)])
+def test_a_disk_may_be_as_large_as_the_descriptor_says(size: int) -> None:
+    assert p.segment_size(size) == plan.MAX_SEGMENT
+
+
+def test_what_surely_travels_has_to_fit_and_the_refusal_says_how_much_it_is() -> None:
+    most = plan.FIRST_PASS_SEGMENTS * plan.MAX_SEGMENT
+    plan.check_travels([most - (1 << 30), 1 << 30], plan.MAX_SEGMENT)
+    with pytest.raises(errors.ServerNotMovable, match=r"411 GiB .* at most 410 GiB") as caught:
+        plan.check_travels([most, 1 << 30], plan.MAX_SEGMENT)
+    assert caught.value.code == "too-much-data"
+
+
+def test_a_sealer_knows_how_many_segments_are_left() -> None:
+    sealer = p.Sealer(VMK)
+    sealer.seal(1, 0, b"x", bytearray(29))
+    sealer.seal(2, 0, b"x", bytearray(29))
+    sealer.seal(2, 0, b"x", bytearray(29))
+    assert sealer.left == plan.MAX_SEGMENTS - 2
 
 
 # -- what the network may do
@@ -371,8 +393,21 @@ def test_as_many_segments_as_there_may_be() -> None:
     assert p.verify_manifest(signature, a.leaf) == (context, written)
     sealed = segments.seal_signature(VMK, signature)
     assert segments.open_signature(VMK, sealed) == signature
-    streams = (p.StreamSummary(255, plan.MAX_SEGMENTS, plan.MAX_SEGMENTS),)
-    p.Transfer(MIGRATION, bytes(48), streams, p.trailer_digest(signature), sealed)
+    streams = (p.StreamSummary(255, plan.MAX_SEGMENTS, plan.MAX_SEGMENTS * plan.MAX_SEGMENT),)
+    transfer = p.encode(p.Transfer(MIGRATION, bytes(48), streams, p.trailer_digest(signature), sealed))
+    signed = p.sign(transfer, a.key, a.chain)
+    assert p.peek(signed).kind == "Transfer"
+    # The largest messages that SV2M's own programs send each other: manifest, trailer, Transfer, in base64.
+    for large in (written, signature, sealed, signed):
+        assert _as_rpc_message(large) < 8 << 20
+    assert _as_rpc_message(bytes(wire.MAX_TRANSFER)) < 8 << 20
+
+
+def _as_rpc_message(document: bytes) -> int:
+    """Bytes of a call with this document, with a request's context of 16 KiB, as oslo.messaging writes it."""
+    text = base64.b64encode(document).decode("ascii")
+    call = {"method": "verify", "args": {"document_b64": text, "kind": "Transfer"}, "_context": "x" * (16 << 10)}
+    return len(json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(call)}))
 
 
 def test_the_sealed_signature_is_bound_to_its_place() -> None:

@@ -120,6 +120,13 @@ class NbdDisk:
         except nbd.Error as error:
             raise HypervisorError(f"writing disk {self.index}: {error}") from error
 
+    def flush(self) -> None:
+        """See the port."""
+        try:
+            self._handle.flush()
+        except nbd.Error as error:
+            raise HypervisorError(f"writing disk {self.index}: {error}") from error
+
     def close(self) -> None:
         """Flush to stable storage, and wait for qemu-nbd to let go of the disk.
 

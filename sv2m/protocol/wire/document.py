@@ -25,9 +25,10 @@ from sv2m.protocol.wire.names import check_names
 
 #: Bytes. The largest of the small messages is an Envelope with 33 keys wrapped to RSA-4096 (about 85 KiB).
 MAX_SMALL: Final = 128 << 10
-#: Bytes. A Transfer has up to 32,768 EncryptedData of at most 560 bytes each (17.5 MiB), the sealed signature
-#: as base64 (9.4 MiB at most) and what the small ones have.
-MAX_TRANSFER: Final = 28 << 20
+#: Bytes. A Transfer has up to MAX_SEGMENTS EncryptedData of at most 527 bytes each (4.0 MB), the sealed signature as
+#: base64 (2.1 MB at most) and what the small ones have. In base64 this is less than 8 MiB: whatever a peer sends, no
+#: message between our own programs is larger (see plan.MAX_SEGMENTS).
+MAX_TRANSFER: Final = 6_200_000
 
 #: How every document begins. Canonical form fixes the order and the quotes, so this is not a guess at XML: a
 #: document that begins otherwise is none of ours, whatever a parser would make of it.

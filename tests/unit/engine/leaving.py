@@ -268,11 +268,13 @@ class Agent:
         #: Where the keys lie, if the test has them there, and those that it could read when it began.
         self.keys: surroundings.Km | None = None
         self.read: set[str] = set()
+        #: Bytes of the disk, None for the usual one's.
+        self.disk_size: int | None = None
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
         needs = copy.deepcopy(clouds.NEEDS)
         disk = {key: needs["disks"][0][key] for key in ("index", "target", "bus", "size", "boot")}
-        needs["disks"] = [{**disk, "serial": "volume"}]
+        needs["disks"] = [{**disk, "size": self.disk_size or disk["size"], "serial": "volume"}]
         streams = [{"kind": "memory", "index": 0, "size": 128 << 20}, {"kind": "disk", "index": 0, "size": 1 << 30}]
         return {"needs": needs, "power": "running", "streams": streams}
 

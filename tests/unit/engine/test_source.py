@@ -155,6 +155,16 @@ def test_an_agent_that_failed_is_told_in_its_own_words(source: Source) -> None:
     assert (row.phase, row.error_code, row.error_message) == ("withdrawn", "disk-lost", "the disk is gone")
 
 
+def test_an_encrypted_disk_that_cannot_be_sent_is_refused_before_anything_is_offered(source: Source) -> None:
+    """All of it is data, whatever is on it."""
+    source.agent.disk_size = 600 << 30
+    row = source.run()
+    assert (row.status, row.error_code) == ("failed", "too-much-data")
+    assert row.error_message.startswith("600 GiB of disks and memory would have to be sent; one migration sends at ")
+    assert source.peer.sent == []
+    assert source.at_home
+
+
 def test_a_guest_that_ran_after_sealing_is_never_released(source: Source) -> None:
     source.agent.changed = True
     row = source.run()

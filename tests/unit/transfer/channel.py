@@ -42,6 +42,7 @@ class Store:
         self.refuse: SV2MError | None = None
         self.gate = threading.Event()
         self.gate.set()
+        self.quiet_times = 0
 
     def consume(self, stream: int, index: int, plaintext: memoryview, digest: bytes) -> None:
         self.gate.wait()
@@ -50,19 +51,25 @@ class Store:
         self.segments.append((stream, index))
         self.content.setdefault(stream, bytearray()).extend(plaintext)
 
+    def quiet(self) -> None:
+        self.quiet_times += 1
+
     def failed(self, error: SV2MError) -> None:
         self.error = error
 
 
 class Middle:
-    """A TCP relay. ``change`` sees every piece that goes to B; ``cut`` breaks what there is."""
+    """A TCP relay. ``change`` sees every piece that goes to B, ``answer`` what comes; ``cut`` breaks what there is."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.change: Callable[[bytes], bytes] = lambda piece: piece
-        self.passed = 0
+        self.answer: Callable[[bytes], bytes] = lambda piece: piece
+        self.passed = self.came_back = 0
+        #: Of each connection so many bytes come through to B, and then none, as behind a router with a smaller MTU.
+        self.swallow_after: int | None = None
         self.cut_after: int | None = None
         #: From so many bytes on nothing is passed, until :meth:`close`.
         self.hold_after: int | None = None
@@ -104,10 +111,17 @@ class Middle:
             threading.Thread(target=self._relay, args=(far, near, False), daemon=True).start()
 
     def _relay(self, source: socket.socket, target: socket.socket, onward: bool) -> None:
+        through = 0
         try:
             while piece := source.recv(16384):
+                if not onward:
+                    piece = self.answer(piece)
+                    self.came_back += len(piece)
                 if onward:
                     piece = self.change(piece)
+                    through += len(piece)
+                    if self.swallow_after is not None and through > self.swallow_after:
+                        continue
                     self.passed += len(piece)
                     if self.hold_after is not None and self.passed >= self.hold_after:
                         self.held.set()
@@ -134,17 +148,19 @@ class Channel:
         self,
         *,
         streams: tuple[int, ...] = (1, 2),
-        total: int = 64 << 20,
+        segments: int = 1000,
         connections: int = 8,
         hello_timeout: float = 5,
+        stall_timeout: float = 5,
+        sign_of_life: float = 0.1,
     ) -> None:
         self.id = str(uuid.uuid4())
         self.vmk, self.sid = os.urandom(32), os.urandom(48)
         self.store = Store()
-        options = ReceiverOptions(max_connections=connections, hello_timeout=hello_timeout, stall_timeout=5)
+        options = ReceiverOptions(connections, hello_timeout, stall_timeout, sign_of_life)
         self.receiver = Receiver(("127.0.0.1", 0), options)
         self.receiver.start()
-        limits = {stream: StreamLimits(SEGMENT, total) for stream in streams}
+        limits = {stream: StreamLimits(SEGMENT, segments) for stream in streams}
         self.session = Session(self.id, Opener(self.vmk), self.ticket, limits, self.store)
         self.receiver.expect(self.session)
         self.middle = Middle(self.receiver.port)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import threading
@@ -14,6 +15,15 @@ from sv2m.errors import IntegrityError, MalformedMessage, PeerError
 from sv2m.protocol.segments import FRAME, OVERHEAD, Sealer
 from sv2m.transfer import wire
 from tests.unit.transfer.channel import SEGMENT, Channel, until
+
+#: How often B asks again for a segment that does not open, and A for a word that cannot be.
+ASKED_AGAIN = 3
+
+
+def sealed_frame(sealer: Sealer, stream: int, index: int) -> bytes:
+    out = bytearray(100 + OVERHEAD)
+    sealer.seal(stream, index, b"x" * 100, out)
+    return FRAME.pack(stream, index, len(out)) + bytes(out)
 
 
 class Stranger:
@@ -103,87 +113,147 @@ def test_where_there_is_no_room_a_stranger_goes_and_a_migration_stays(strangers:
         channel.close()
 
 
-def _admitted(channel: Channel) -> Stranger:
-    stranger = Stranger(channel).hello(channel.id, 1, channel.ticket(1))
+def _admitted(channel: Channel, connection: int = 1) -> Stranger:
+    stranger = Stranger(channel).hello(channel.id, connection, channel.ticket(connection))
     wire.read_welcome(stranger.sock)
     return stranger
 
 
-def _refused(channel: Channel, stranger: Stranger) -> PeerError:
-    """B says that it gives up, and its sink hears why."""
+def _refused(channel: Channel, frame: bytes) -> PeerError:
+    """B asks for it a few times more, then says that it gives up, and its sink hears why."""
+    for connection in range(1, ASKED_AGAIN + 1):
+        stranger = _admitted(channel, connection)
+        stranger.sock.sendall(frame)
+        assert stranger.closed()
+        assert channel.store.error is None
+    stranger = _admitted(channel, ASKED_AGAIN + 1)
+    stranger.sock.sendall(frame)
     assert wire.read_mark(stranger.sock).stream == wire.GIVEN_UP
     error = until("the sink hears", lambda: channel.store.error)
     assert isinstance(error, PeerError)
     assert channel.store.segments == []
-    assert Stranger(channel).hello(channel.id, 2, channel.ticket(2)).closed()
+    assert Stranger(channel).hello(channel.id, 9, channel.ticket(9)).closed()
     return error
 
 
-def test_a_changed_segment_is_not_used(channel: Channel) -> None:
-    seen = 0
+class Flips:
+    """Flips a bit of what passes, in the last byte of the first so many pieces of a segment."""
 
-    def change(piece: bytes) -> bytes:
-        nonlocal seen
-        seen += len(piece)
-        return piece[:-1] + bytes([piece[-1] ^ 1]) if seen > 1000 else piece
+    def __init__(self, times: int) -> None:
+        self._left = times
 
-    channel.middle.change = change
+    def __call__(self, piece: bytes) -> bytes:
+        # A hello is shorter.
+        if self._left and len(piece) > 1000:
+            self._left -= 1
+            return piece[:-1] + bytes([piece[-1] ^ 1])
+        return piece
+
+
+def test_a_changed_segment_is_not_used_and_asked_for_again(channel: Channel) -> None:
+    """TCP's checksum misses one change among 65536: hours of work must not hang on one bit."""
+    content = os.urandom(3 * SEGMENT)
+    channel.middle.change = Flips(1)
+    channel.sender.start()
+    for index in range(3):
+        channel.put(1, index, content[index * SEGMENT : (index + 1) * SEGMENT])
+    channel.sender.window.flush()
+    assert channel.middle.connections == 2
+    assert channel.store.segments == [(1, 0), (1, 1), (1, 2)]
+    assert channel.store.content[1] == content
+
+
+def test_a_segment_that_never_comes_whole_ends_the_transfer(channel: Channel) -> None:
+    channel.middle.change = Flips(1_000_000)
     channel.sender.start()
     channel.put(1, 0, os.urandom(SEGMENT))
-    with pytest.raises(PeerError):
+    with pytest.raises(PeerError) as caught:
         channel.sender.window.flush()
+    assert caught.value.code == "given-up-by-peer"
     assert isinstance(until("the sink hears", lambda: channel.store.error), IntegrityError)
     assert channel.store.segments == []
 
 
+def test_a_packet_that_somebody_injects_does_not_end_the_transfer(channel: Channel) -> None:
+    junk = [b"\xff" * 100]
+    channel.middle.change = lambda piece: (junk.pop() if junk and len(piece) > 1000 else b"") + piece
+    channel.sender.start()
+    channel.put(1, 0, b"x" * SEGMENT)
+    channel.sender.window.flush()
+    assert channel.store.segments == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [wire.Mark(wire.GIVEN_UP, 0).encode(), wire.Mark(1, 77).encode(), b"\xff" * FRAME.size],
+    ids=["given up", "a segment that was not sent", "no mark"],
+)
+def test_a_word_that_somebody_puts_into_the_destinations_mouth_is_asked_again(
+    channel: Channel, injected: bytes
+) -> None:
+    forged = [injected]
+    # The welcome has a mark in it, and is longer than one.
+    channel.middle.answer = lambda piece: forged.pop() + piece if forged and len(piece) == FRAME.size else piece
+    channel.sender.start()
+    channel.put(1, 0, b"one")
+    channel.sender.window.flush()
+    channel.put(1, 1, b"two")
+    channel.sender.window.flush()
+    assert channel.store.content[1] == b"onetwo"
+    assert not forged
+
+
 def test_a_segment_of_another_migration_does_not_open(channel: Channel) -> None:
-    stranger = _admitted(channel)
-    stranger.segment(channel, 1, 0, b"x" * 100, Sealer(os.urandom(32)))
-    assert isinstance(_refused(channel, stranger), IntegrityError)
+    frame = sealed_frame(Sealer(os.urandom(32)), 1, 0)
+    assert isinstance(_refused(channel, frame), IntegrityError)
 
 
 def test_a_segment_under_another_number_does_not_open(channel: Channel) -> None:
-    stranger = _admitted(channel)
-    out = bytearray(100 + OVERHEAD)
-    channel.sealer.seal(2, 0, b"x" * 100, out)
-    stranger.sock.sendall(FRAME.pack(1, 0, len(out)) + out)
-    assert isinstance(_refused(channel, stranger), IntegrityError)
+    frame = sealed_frame(channel.sealer, 2, 0)
+    assert isinstance(_refused(channel, FRAME.pack(1, 0, 100 + OVERHEAD) + frame[FRAME.size :]), IntegrityError)
 
 
 def test_a_segment_out_of_order_is_refused(channel: Channel) -> None:
-    stranger = _admitted(channel)
-    out = bytearray(100 + OVERHEAD)
     sealer = Sealer(channel.vmk)
-    sealer.seal(1, 0, b"y" * 100, out)
-    sealer.seal(1, 1, b"x" * 100, out)
-    stranger.sock.sendall(FRAME.pack(1, 1, len(out)) + out)
-    assert "was due" in str(_refused(channel, stranger))
+    sealed_frame(sealer, 1, 0)
+    assert "was due" in str(_refused(channel, sealed_frame(sealer, 1, 1)))
 
 
-def test_a_segment_sent_twice_is_refused(channel: Channel) -> None:
+def test_a_segment_sent_twice_is_not_used_twice(channel: Channel) -> None:
     stranger = _admitted(channel)
     stranger.segment(channel, 1, 0, b"x" * 100)
     assert wire.read_mark(stranger.sock) == wire.Mark(1, 0)
     stranger.segment(channel, 1, 0, b"x" * 100)
-    assert wire.read_mark(stranger.sock).stream == wire.GIVEN_UP
+    assert stranger.closed()
     assert channel.store.segments == [(1, 0)]
 
 
 def test_a_stream_that_is_not_planned_is_refused(channel: Channel) -> None:
-    stranger = _admitted(channel)
-    stranger.segment(channel, 7, 0, b"x" * 100)
-    assert _refused(channel, stranger).code == "not-planned"
+    assert _refused(channel, sealed_frame(channel.sealer, 7, 0)).code == "not-planned"
 
 
 @pytest.mark.parametrize("length", [0, OVERHEAD, SEGMENT + OVERHEAD + 1, 2**32 - 1])
 def test_a_segment_of_a_wrong_size_is_refused_before_it_is_read(channel: Channel, length: int) -> None:
-    stranger = _admitted(channel)
-    stranger.sock.sendall(struct.pack("!IQI", 1, 0, length))
-    assert isinstance(_refused(channel, stranger), MalformedMessage)
+    assert isinstance(_refused(channel, struct.pack("!IQI", 1, 0, length)), MalformedMessage)
 
 
-def test_more_bytes_than_planned_are_refused() -> None:
-    channel = Channel(total=3 * SEGMENT)
+def test_a_source_that_trickles_is_noticed() -> None:
+    """Each byte comes in time, the segment never would."""
+    channel = Channel(stall_timeout=1)
+    try:
+        stranger = _admitted(channel)
+        stranger.sock.sendall(FRAME.pack(1, 0, SEGMENT + OVERHEAD))
+        closed = select.poll()
+        closed.register(stranger.sock, select.POLLIN)
+        while not closed.poll(50):
+            stranger.sock.sendall(b"x")
+        assert stranger.closed()
+    finally:
+        channel.close()
+
+
+def test_more_segments_than_planned_are_refused() -> None:
+    channel = Channel(segments=3)
     try:
         channel.sender.start()
         with pytest.raises(PeerError):
@@ -211,20 +281,26 @@ def test_a_destination_that_confirms_what_it_cannot_have_ends_the_transfer(mark:
         channel.middle.port = listener.getsockname()[1]
         channel.sender = channel.new_sender()
         channel.put(1, 0, b"x" * 100)
-
-        def answer() -> socket.socket:
-            sock, _ = listener.accept()
-            wire.read_hello(sock, 5)
-            sock.sendall(wire.welcome(wire.Mark(wire.NOTHING_YET, 0)) + mark.encode())
-            return sock
-
         kept: list[socket.socket] = []
-        thread = threading.Thread(target=lambda: kept.append(answer()))
+
+        def answer() -> None:
+            """To each connection the same; one that has given up lets nobody in any more."""
+            for welcomed in range(ASKED_AGAIN + 1):
+                sock, _ = listener.accept()
+                kept.append(sock)
+                wire.read_hello(sock, 5)
+                if mark.stream == wire.GIVEN_UP and welcomed:
+                    sock.close()
+                    return
+                sock.sendall(wire.welcome(wire.Mark(wire.NOTHING_YET, 0)) + mark.encode())
+
+        thread = threading.Thread(target=answer)
         thread.start()
         channel.sender.start()
         with pytest.raises(PeerError):
             channel.sender.window.flush()
         thread.join(5)
+        assert not thread.is_alive()
         listener.close()
     finally:
         channel.receiver.stop()
