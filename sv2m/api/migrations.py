@@ -47,6 +47,7 @@ def view(row: Migration, base: str) -> dict[str, Any]:
         "phase": row.phase,
         "status": row.status,
         "error": error,
+        "notice": (row.state or {}).get("notice") if error is None else None,
         "abort_requested": row.abort_requested,
         "bytes_total": row.bytes_total,
         "bytes_done": row.bytes_done,

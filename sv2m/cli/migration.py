@@ -41,7 +41,8 @@ COLUMNS = (
 def details(migration: Migration) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Names and values, for a table of one migration."""
     error = sentence(migration.error) if migration.error else None
-    return (*COLUMNS, "error"), (*(getattr(migration, name) for name in COLUMNS), error)
+    names = (*COLUMNS, "notice")
+    return (*names, "error"), (*(getattr(migration, name) for name in names), error)
 
 
 class CreateMigration(Guarded, command.ShowOne):

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from sv2m import errors
 from sv2m.clients.keystone import Keystone
 from sv2m.clients.rest import RestService
+from sv2m.clients.security_groups import SecurityGroups, arrived_name, made_name, refused
+
+#: Seconds that Neutron gets to answer where a guest, or its owner, waits.
+_MOMENT = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,70 +36,136 @@ class Neutron:
 
     def __init__(self, keystone: Keystone) -> None:
         self._rest = RestService(keystone, "Neutron", "network", major=2)
+        self._groups = SecurityGroups(self._rest)
 
-    def create(self, migration_id: str, project_id: str, network: str, mac_address: str) -> str:
+    def create(
+        self, migration_id: str, project_id: str, network: str, mac_address: str, security_group: str | None = None
+    ) -> str:
         """Make a port with a given MAC address, and return its id; the one that is there already, if so.
 
-        No security group is named, so that Neutron applies the project's default one: nothing of the other
-        cloud decides what may reach the server.
+        It is down: whatever the placeholder does when it boots (DHCP, PXE), it does not speak for a guest that runs
+        elsewhere under this address. See :meth:`put_up`.
 
         :param network: name or id.
-        :raises sv2m.errors.NotFound: the project sees no such network.
-        :raises sv2m.errors.HostError: code ``service-conflict`` when the MAC address is in use there.
+        :param security_group: the project's, by name or id. None makes one for this port that lets nothing in or out:
+            nothing of the other cloud decides what may reach the server, and what this project lets reach its own
+            servers was not decided for this one.
+        :raises sv2m.errors.NotFound: the project sees no such network, or group.
+        :raises sv2m.errors.ServerNotMovable: code ``mac-in-use``: another port there has this MAC address.
+        :raises sv2m.errors.NoRoom: a quota of the project is used up, or the network has no address left.
         """
         for port in self.find(migration_id):
             if port.mac_address == mac_address.lower():
                 return port.id
+        network_id = self.network_id(project_id, network)
+        if security_group is None:
+            group = self._groups.empty(migration_id, project_id)
+        else:
+            group = self._groups.id_of(project_id, security_group)
         wanted = {
-            "network_id": self.network_id(project_id, network),
+            "network_id": network_id,
             "mac_address": mac_address,
-            "name": _name(migration_id),
+            "name": made_name(migration_id),
+            "admin_state_up": False,
+            "security_groups": [group],
         }
-        made = self._rest.json(
-            f"make a port with MAC address {mac_address} on network {network}",
-            "POST",
-            "/ports",
-            json={"port": wanted},
-            project_id=project_id,
+        doing = f"make a port with MAC address {mac_address} on network {network}"
+        answer = self._rest.request(
+            doing, "POST", "/ports", json={"port": wanted}, project_id=project_id, accept=(HTTPStatus.CONFLICT,)
         )
-        return str(made["port"]["id"])
+        if answer.status_code == HTTPStatus.CONFLICT:
+            # Somebody may have been quicker than our own look.
+            self.check_mac(migration_id, project_id, network, mac_address)
+            raise refused(doing, answer)
+        return str(answer.json()["port"]["id"])
 
-    def find(self, migration_id: str) -> list[Port]:
-        """The ports that :meth:`create` made for a migration and that have not arrived."""
-        return self._named(_name(migration_id))
+    def check_mac(self, migration_id: str, project_id: str, network: str, mac_address: str) -> None:
+        """Whether a port with this MAC address can be made.
+
+        :raises sv2m.errors.ServerNotMovable: code ``mac-in-use``. It names the port only if it is the project's.
+        """
+        params = {"network_id": self.network_id(project_id, network), "mac_address": mac_address}
+        listed = self._rest.json("list ports", "GET", "/ports", params=params)["ports"]
+        found = [one for one in map(_port, listed) if one.mac_address == mac_address.lower()]
+        for port in found:
+            if port.name != made_name(migration_id):
+                raise _mac_in_use(port, project_id)
+
+    def put_up(self, migration_id: str, project_id: str) -> None:
+        """What was made for a migration may speak from now on. May be repeated.
+
+        The guest runs by now. So Neutron gets no longer than a moment; :meth:`mark_arrived` does it once more.
+        """
+        for port in self.find(migration_id, timeout=_MOMENT):
+            if port.project_id == project_id:
+                self._rest.request(
+                    f"put port {port.id} up",
+                    "PUT",
+                    f"/ports/{port.id}",
+                    json={"port": {"admin_state_up": True}},
+                    accept=(404,),
+                    timeout=_MOMENT,
+                )
+
+    def find(self, migration_id: str, **how: Any) -> list[Port]:
+        """The ports that :meth:`create` made for a migration and that have not arrived.
+
+        :param how: as for :meth:`sv2m.clients.rest.RestService.request`.
+        """
+        return self._named(made_name(migration_id), **how)
 
     def mark_arrived(self, migration_id: str, project_id: str) -> None:
         """The ports of a project that :meth:`find` finds are its own from now on, and it finds them no more.
 
-        May be repeated; one that its owner deletes at this moment is fine.
+        So are their security groups. May be repeated; one that its owner deletes at this moment is fine.
         """
+        # Before the ports: while one bears its first name, this is done again.
+        self._groups.mark_arrived(migration_id, project_id)
         for port in [one for one in self.find(migration_id) if one.project_id == project_id]:
             self._rest.request(
                 f"mark port {port.id} as arrived",
                 "PUT",
                 f"/ports/{port.id}",
-                json={"port": {"name": _arrived_name(migration_id)}},
+                json={"port": {"name": arrived_name(migration_id), "admin_state_up": True}},
                 accept=(404,),
             )
 
     def find_arrived(self, migration_id: str, project_id: str) -> list[str]:
         """Ids of ports in a project that :meth:`mark_arrived` marked for a migration."""
-        return [one.id for one in self._named(_arrived_name(migration_id)) if one.project_id == project_id]
+        return [one.id for one in self._named(arrived_name(migration_id)) if one.project_id == project_id]
 
-    def _named(self, name: str) -> list[Port]:
-        found = self._rest.json("list ports", "GET", "/ports", params={"name": name})["ports"]
+    def _named(self, name: str, **how: Any) -> list[Port]:
+        found = self._rest.json("list ports", "GET", "/ports", params={"name": name}, **how)["ports"]
         # The answer decides what is deleted, so the name is looked at and not only asked for.
         return [_port(one) for one in found if one.get("name") == name]
 
-    def delete_for(self, migration_id: str) -> None:
-        """Delete the ports that :meth:`create` made for a migration."""
+    def delete_for(self, migration_id: str, project_id: str) -> None:
+        """Delete the ports that :meth:`create` made in a project for a migration, with their security groups."""
         for port in self.find(migration_id):
-            self.delete_port(port.id)
+            if port.project_id == project_id:
+                self._delete(port.id)
+        self._groups.delete_for(migration_id, project_id)
 
     def made_for(self, server_id: str) -> list[str]:
         """Ids of the ports of a server that :meth:`create` made, when it arrived here."""
+        return [one.id for one in self._of(server_id) if one.name.startswith(made_name(""))]
+
+    def others_of(self, server_id: str) -> list[str]:
+        """Ids of a server's other ports: those that Nova made, and those that its owner did."""
+        return [one.id for one in self._of(server_id) if not one.name.startswith(made_name(""))]
+
+    def still_there(self, port_ids: Sequence[str]) -> list[Port]:
+        """Those of these ports that are there, and on no server."""
+        found = []
+        for port_id in port_ids:
+            answer = self._rest.request(f"read port {port_id}", "GET", f"/ports/{port_id}", accept=(404,))
+            if answer.status_code == HTTPStatus.OK:
+                found.append(_port(answer.json()["port"]))
+        return [one for one in found if not one.device_id]
+
+    def _of(self, server_id: str) -> list[Port]:
         body = self._rest.json("list ports", "GET", "/ports", params={"device_id": server_id})
-        return [str(one["id"]) for one in body["ports"] if str(one.get("name")).startswith(_name(""))]
+        return [_port(one) for one in body["ports"] if one.get("device_id") == server_id]
 
     def network_id(self, project_id: str, name: str) -> str:
         """Id of the network that a project sees under this name or id.
@@ -110,17 +181,33 @@ class Neutron:
         raise errors.NotFound(f"Neutron: project {project_id} sees no network, or several, of name {name}")
 
     def delete_port(self, port_id: str) -> None:
-        """Delete a port; that it is gone already is fine."""
+        """Delete a port that :meth:`create` made, and the group made with it, if that is as it came.
+
+        That it is gone already is fine.
+        """
+        answer = self._rest.request(f"read port {port_id}", "GET", f"/ports/{port_id}", accept=(404,))
+        self._delete(port_id)
+        if answer.status_code == HTTPStatus.OK:
+            port = _port(answer.json()["port"])
+            self._groups.delete_unchanged(port.name, port.project_id)
+
+    def _delete(self, port_id: str) -> None:
         self._rest.request(f"delete port {port_id}", "DELETE", f"/ports/{port_id}", accept=(404,))
 
 
-def _name(migration_id: str) -> str:
-    return f"sv2m-{migration_id}"
-
-
-def _arrived_name(migration_id: str) -> str:
-    # Begins as the name of any port that SV2M has made: such a one goes with its server when that leaves again.
-    return _name(f"arrived-{migration_id}")
+def _mac_in_use(port: Port, project_id: str) -> errors.ServerNotMovable:
+    """Whose port it is decides what may be said of it."""
+    if port.project_id != project_id:
+        said = f"a port on the network on which servers land has the MAC address {port.mac_address}"
+    else:
+        on = f"is on server {port.device_id}" if port.device_id else "is on no server"
+        said = f"port {port.id} of the receiving project has the MAC address {port.mac_address}, and {on}"
+    return errors.ServerNotMovable(
+        said,
+        code="mac-in-use",
+        remedy="At the receiving cloud: delete that port, if it is left of this server's last stay there, and start a "
+        "new migration. A server keeps its MAC address, which no two ports of a network share.",
+    )
 
 
 def _port(body: Mapping[str, Any]) -> Port:

@@ -84,6 +84,12 @@ OPTS = [
         help="Name or id of the Neutron network on which arriving servers' ports are made, as the receiving project "
         "sees it. Unset: servers with a network interface are refused.",
     ),
+    cfg.StrOpt(
+        "landing_security_group",
+        help="Name or id of the receiving project's security group for an arriving server's port, for instance "
+        "'default'. Unset: a group of its own without any rule, so that nothing reaches the server, and it reaches "
+        "nothing, before its owner has said what may.",
+    ),
     cfg.IntOpt(
         "closure_patience",
         default=604800,

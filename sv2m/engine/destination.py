@@ -125,11 +125,23 @@ def resume(work: Work) -> None:
         # Nova must call it ACTIVE before it runs, or its periodic task stops what it believes suspended.
         services.servers.reset_active(server_id)
         services.edm.resume(work.context, host, work.id, server_id)
+        _put_up_ports(work)
     # Before A may delete its own: from here on nothing takes this one for a leftover, not even an engine whose database
     # was restored from a time at which it was one. What goes with it follows at once (landing has the order): the
     # Receipt, for which A's copy stands still, does not wait for Cinder and Neutron.
     services.servers.mark_arrived(server_id, work.id)
     work.commit((SENT, work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))))
+
+
+def _put_up_ports(work: Work) -> None:
+    """The guest runs: nobody else speaks for its MAC address any more.
+
+    Neither it nor the Receipt waits for a Neutron that is away: ``resumed`` does it once more.
+    """
+    try:
+        work.services.ports.put_up(work.id, work.row.project_id)
+    except errors.SV2MError as error:
+        LOG.warning("Migration %s: the server runs, and its port is not up yet: %s", work.id, error)
 
 
 def forget(work: Work) -> None:

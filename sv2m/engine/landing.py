@@ -37,6 +37,11 @@ LOG = logging.getLogger(__name__)
 #: The error code where the server that is to be undone has arrived and runs here.
 ARRIVED_BEFORE = "arrived-before"
 LOCK_REASON = "SV2M: migration {id} arrives here"
+#: What the server's owner has to know of its port.
+_CLOSED = (
+    "The server's port lets nothing in or out: its security group, sv2m-arrived-{id}, has no rules. Add rules to it, "
+    "or give the port other groups."
+)
 
 
 def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None:
@@ -60,21 +65,23 @@ def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None
     if len(needs["nics"]) > 1:
         raise errors.ServerNotMovable(f"{len(needs['nics'])} network interfaces; one is accepted")
     if needs["nics"]:
-        _check_network(work, project_id)
+        _check_network(work, project_id, needs["nics"][0]["mac"])
 
 
-def _check_network(work: Work, project_id: str) -> None:
+def _check_network(work: Work, project_id: str, mac: str) -> None:
+    ports = work.services.ports
     network = work.services.conf.engine.landing_network
     if not network:
         raise errors.ServerNotMovable(
             "this cloud has no network on which arriving servers land ([engine] landing_network)"
         )
     try:
-        work.services.ports.network_id(project_id, network)
+        ports.network_id(project_id, network)
     except errors.NotFound as error:
         raise errors.ServerNotMovable(
             "the receiving project does not see the network on which arriving servers land ([engine] landing_network)"
         ) from error
+    ports.check_mac(work.id, project_id, network, mac)
 
 
 def make_place(work: Work) -> None:
@@ -155,11 +162,7 @@ def _make_server(work: Work) -> None:
     else:
         image_id = services.volumes.blank_image(work.id, work.row.project_id)
     for nic in needs["nics"]:
-        port_ids.append(
-            services.ports.create(
-                work.id, work.row.project_id, services.conf.engine.landing_network, nic["mac"]
-            )
-        )
+        port_ids.append(_make_port(work, nic["mac"]))
     # The hold is handed over: Nova claims the same room for the server that it makes now. If somebody else's server
     # was quicker, Nova says so, A is told, and A's VM, which still runs, stays where it is.
     services.lmm.release(work.context, work.id)
@@ -175,6 +178,16 @@ def _make_server(work: Work) -> None:
     )
     work.remember(server_id=server_id)
     work.note(server_id=server_id)
+
+
+def _make_port(work: Work, mac: str) -> str:
+    own = work.services.conf.engine
+    group: str | None = own.landing_security_group
+    port: str = work.services.ports.create(work.id, work.row.project_id, own.landing_network, mac, group)
+    if group is None:
+        work.remember(notice=_CLOSED.format(id=work.id))
+        LOG.info("Migration %s: port %s lets nothing in or out; its owner is told", work.id, port)
+    return port
 
 
 def _agreed_volume_type(work: Work, disk: dict[str, Any]) -> str | None:
@@ -249,7 +262,7 @@ def remove_place(work: Work) -> None:
         services.servers.delete(server_id, timeout)
     services.km.remove_imported(work.context, work.id, work.row.project_id)
     services.volumes.delete_blank_image(work.id)
-    services.ports.delete_for(work.id)
+    services.ports.delete_for(work.id, work.row.project_id)
     services.lmm.release(work.context, work.id)
     destroy_session_keys(work)
 

@@ -203,7 +203,8 @@ def remove(work: Work) -> None:
     services = work.services
     if "ports" not in work.state:
         # Nova keeps a port that it did not make, such as that of a server which once arrived here.
-        work.remember(ports=services.ports.made_for(work.row.server_id or ""))
+        server_id = work.row.server_id or ""
+        work.remember(ports=services.ports.made_for(server_id), others=services.ports.others_of(server_id))
     state = work.state
     services.servers.check_compute(work.row.host or "")
     services.servers.delete(work.row.server_id or "", services.conf.engine.landing_timeout)
@@ -215,9 +216,20 @@ def remove(work: Work) -> None:
         services.volumes.delete(volume["id"], services.conf.engine.landing_timeout)
     for port in state["ports"]:
         services.ports.delete_port(port)
+    _tell_of_ports(work)
     forget_keys(work)
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     work.commit((SENT, signed), status="completed")
+
+
+def _tell_of_ports(work: Work) -> None:
+    """A port that its owner made, as Heat and Terraform do, outlives the server, and keeps its MAC address."""
+    if left := work.services.ports.still_there(work.state.get("others", [])):
+        named = ", ".join(f"{port.id} ({port.mac_address})" for port in left)
+        work.remember(
+            notice=f"Ports that the server's owner had made stay here: {named}. Before the server comes back "
+            "to this network they have to be deleted, for it brings its MAC addresses with it."
+        )
 
 
 def _copies(work: Work) -> list[str]:

@@ -167,7 +167,7 @@ def _remove_place(services: Services, row: Migration) -> None:
         LOG.warning("Migration %s: placeholder %s was made when it was over; it is removed", row.id, server_id)
         servers.delete(server_id, timeout)
     services.km.remove_imported(_context(row), row.id, row.project_id)
-    services.ports.delete_for(row.id)
+    services.ports.delete_for(row.id, row.project_id)
 
 
 def _forget_keys(services: Services, row: Migration) -> None:

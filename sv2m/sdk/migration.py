@@ -40,6 +40,8 @@ class Migration(resource.Resource):
     status = resource.Body("status")
     #: None, or a dict of code, message, remedy and fault.
     error = resource.Body("error", type=dict)
+    #: What the server's owner has to know; None: nothing.
+    notice = resource.Body("notice")
     is_abort_requested = resource.Body("abort_requested", type=bool)
     bytes_total = resource.Body("bytes_total", type=int)
     #: Of disks and memory, holes and zeros too.

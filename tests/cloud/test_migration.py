@@ -147,25 +147,21 @@ def test_a_network_interface_goes_over_with_its_mac_address(world: World) -> Non
     world.a.manager.call("DELETE", "neutron", f"/security-groups/{wide}")
     world.b.manager.act(landed, "reboot", {"type": "HARD"})
     world.b.manager.wait_for(landed, "ACTIVE")
-    assert _guarded_by(world.b, landed) == _default_groups(world.b)
+    (after,) = world.b.ports_of(landed)
+    assert (after["admin_state_up"], after["security_groups"]) == (True, arrived["security_groups"])
 
 
-def _default_groups(side: Side) -> list[str]:
-    """The receiving project's: what Neutron puts on a port of which nobody says more."""
-    project = side.manager.client.token["project"]["id"]
-    found = side.admin.call("GET", "neutron", f"/security-groups?name=default&project_id={project}")["security_groups"]
-    return [one["id"] for one in found]
-
-
-def _guarded_by(side: Side, server: str) -> list[str]:
-    """The security groups on the one port of a server."""
+def _closed_by(side: Side, server: str) -> str:
+    """The name of the one security group on the one port of a server, which has no rule, not even the template's."""
     (port,) = side.ports_of(server)
-    groups: list[str] = port["security_groups"]
-    return groups
+    (group,) = port["security_groups"]
+    shown = side.manager.call("GET", "neutron", f"/security-groups/{group}")["security_group"]
+    assert shown["security_group_rules"] == []
+    return str(shown["name"])
 
 
 def _migrated_and_guarded(world: World, server: str) -> str:
-    """Migrate it; its port at B has B's security groups while the guest, which is there, does not run yet."""
+    """Migrate it; its port at B is down, and lets nothing through, while the guest there does not run yet."""
     before_it_runs = Hold(world.b, "destination", "resuming", ENTERED, "connected", "guarded")
     before_it_runs.take()
     arm(world.b, [before_it_runs])
@@ -174,7 +170,8 @@ def _migrated_and_guarded(world: World, server: str) -> str:
         until(lambda: before_it_runs.waiting() or None, "the guest is to run at B", pause=0.05)
         landed: str = world.b.migration(migration)["server_id"]
         assert world.b.session.run(["virsh", "domstate", landed]).stdout.strip() == "paused"
-        assert _guarded_by(world.b, landed) == _default_groups(world.b) != []
+        assert _closed_by(world.b, landed) == f"sv2m-{migration}"
+        assert [port["admin_state_up"] for port in world.b.ports_of(landed)] == [False]
     finally:
         before_it_runs.let_go()
         arm(world.b, [])
@@ -183,7 +180,9 @@ def _migrated_and_guarded(world: World, server: str) -> str:
     for side in (world.a, world.b):
         world.closed(side, migration)
     assert world.b.session.run(["virsh", "domstate", landed]).stdout.strip() == "running"
-    assert _guarded_by(world.b, landed) == _default_groups(world.b)
+    assert _closed_by(world.b, landed) == f"sv2m-arrived-{migration}"
+    assert [port["admin_state_up"] for port in world.b.ports_of(landed)] == [True]
+    assert "lets nothing in or out" in world.b.migration(migration)["notice"]
     return landed
 
 

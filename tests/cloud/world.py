@@ -46,6 +46,11 @@ class Side:
         found: list[dict[str, Any]] = self.admin.call("GET", "neutron", f"/ports?device_id={server}")["ports"]
         return found
 
+    def made_groups(self) -> list[dict[str, Any]]:
+        """The security groups that SV2M has made, for arriving servers and for those that have arrived."""
+        found = self.admin.call("GET", "neutron", "/security-groups")["security_groups"]
+        return [one for one in found if one["name"].startswith("sv2m-")]
+
     def inventory(self) -> dict[str, set[str]]:
         """Everything that a migration could leave behind, by kind; history and logs are not among it."""
         admin, cloud = self.admin, self.session.cloud
@@ -63,6 +68,8 @@ class Side:
             "servers": _ids(admin.call("GET", "nova-api", "/servers?all_tenants=1")["servers"]),
             "volumes": _ids(admin.call("GET", "cinder-api", "/volumes?all_tenants=1")["volumes"]),
             "ports": _ids(admin.call("GET", "neutron", "/ports")["ports"]),
+            # Those that have arrived are their owner's.
+            "security groups": _ids([one for one in self.made_groups() if "arrived" not in one["name"]]),
             "images": _ids(admin.call("GET", "glance", "/images")["images"]),
             "allocations": allocations,
             "session secrets": {
@@ -206,6 +213,9 @@ class World:
                     # Nova keeps a port that it did not make itself; so it does with one of an arrived server.
                     with contextlib.suppress(ApiError):
                         side.admin.call("DELETE", "neutron", f"/ports/{port['id']}")
+            for group in side.made_groups():
+                with contextlib.suppress(ApiError):
+                    side.admin.call("DELETE", "neutron", f"/security-groups/{group['id']}")
 
     def leftovers(self) -> list[str]:
         """What is there now and was not before the first test."""

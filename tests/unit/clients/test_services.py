@@ -15,7 +15,6 @@ from sv2m import errors
 from sv2m.clients.cinder import Cinder
 from sv2m.clients.glance import BLANK_SIZE, Glance
 from sv2m.clients.keystone import Keystone
-from sv2m.clients.neutron import Neutron
 from sv2m.clients.placement import Placement
 from sv2m.clients.storage import Storage
 from tests.unit.clients.conftest import PROJECT, Cloud
@@ -243,55 +242,6 @@ def test_a_plain_volume_has_no_encryption(cloud: Cloud, keystone: Keystone) -> N
     cloud.http.get("http://cinder.test/v3/volumes/v1/encryption", json={"encryption_key_id": None})
     assert Cinder(keystone).encryption("v1") is None
     assert Storage(Cinder(keystone), Glance(keystone)).encryption("v1") == {}
-
-
-def test_a_port_that_is_there_is_not_made_twice(cloud: Cloud, keystone: Keystone) -> None:
-    port = {"id": "p1", "name": f"sv2m-{MIGRATION}", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
-    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": [port]})
-    made = cloud.http.post("http://neutron.test/v2.0/ports", json={"port": port})
-    assert Neutron(keystone).create(MIGRATION, PROJECT, "net0", "FA:16:3E:00:00:01") == "p1"
-    assert made.call_count == 0
-
-
-def test_a_port_that_has_arrived_is_found_by_its_project_alone(cloud: Cloud, keystone: Keystone) -> None:
-    # An API that ignores the filter must not make us delete strangers' ports.
-    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1", "project_id": PROJECT}
-    mine, arrived = {**port, "name": f"sv2m-{MIGRATION}"}, {**port, "id": "p2", "name": f"sv2m-arrived-{MIGRATION}"}
-    others = [{**port, "id": "p3", "name": "web"}, {**arrived, "id": "p4", "project_id": "somebody-else"}]
-    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": [mine, arrived, *others]})
-    renamed = cloud.http.put("http://neutron.test/v2.0/ports/p1", [{"json": {}}, {"status_code": 404}])
-    neutron = Neutron(keystone)
-    assert [one.id for one in neutron.find(MIGRATION)] == ["p1"]
-    assert neutron.find_arrived(MIGRATION, PROJECT) == ["p2"]
-    neutron.mark_arrived(MIGRATION, PROJECT)
-    assert renamed.last_request.json() == {"port": {"name": f"sv2m-arrived-{MIGRATION}"}}
-    neutron.mark_arrived(MIGRATION, PROJECT)
-    # It goes with its server when that leaves again.
-    assert neutron.made_for("s1") == ["p1", "p2", "p4"]
-
-
-def test_a_port_is_made_with_the_mac_and_no_say_about_security_groups(
-    cloud: Cloud, keystone: Keystone
-) -> None:
-    port = {"id": "p1", "mac_address": "fa:16:3e:00:00:01", "network_id": "n1"}
-    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": []})
-    cloud.http.get("http://neutron.test/v2.0/networks?id=net0", json={"networks": []})
-    cloud.http.get("http://neutron.test/v2.0/networks?name=net0", json={"networks": [{"id": "n1"}]})
-    made = cloud.http.post("http://neutron.test/v2.0/ports", json={"port": port})
-    Neutron(keystone).create(MIGRATION, PROJECT, "net0", "fa:16:3e:00:00:01")
-    sent = made.last_request.json()["port"]
-    assert sent == {"network_id": "n1", "mac_address": "fa:16:3e:00:00:01", "name": f"sv2m-{MIGRATION}"}
-    assert cloud.tokens[-1]["scope"] == {"project": {"id": PROJECT}}
-
-
-def test_a_mac_that_is_taken_is_a_conflict(cloud: Cloud, keystone: Keystone) -> None:
-    cloud.http.get("http://neutron.test/v2.0/ports", json={"ports": []})
-    cloud.http.get("http://neutron.test/v2.0/networks", json={"networks": [{"id": "n1"}]})
-    taken = {"NeutronError": {"type": "MacAddressInUse", "message": "MAC in use", "detail": ""}}
-    cloud.http.post("http://neutron.test/v2.0/ports", status_code=409, json=taken)
-    with pytest.raises(errors.HostError, match="MAC in use") as caught:
-        Neutron(keystone).create(MIGRATION, PROJECT, "n1", "fa:16:3e:00:00:01")
-    assert caught.value.code == "service-conflict"
 
 
 def test_a_blank_image_that_cannot_be_filled_does_not_stay(cloud: Cloud, keystone: Keystone) -> None:

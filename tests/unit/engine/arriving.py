@@ -95,8 +95,11 @@ class Nova:
 
 
 class Neutron:
+    """Ports by the migration that they were made for; those of strangers are in ``others``."""
+
     def __init__(self) -> None:
-        self.ports: dict[str, list[dict[str, str]]] = {}
+        self.ports: dict[str, list[dict[str, Any]]] = {}
+        self.others: set[str] = set()
         self.networks = {"landing"}
 
     def network_id(self, project_id: str, name: str) -> str:
@@ -104,17 +107,36 @@ class Neutron:
             raise errors.NotFound(f"project {project_id} sees no network of name {name}")
         return name
 
-    def create(self, migration_id: str, project_id: str, network: str, mac_address: str) -> str:
-        port = {"id": f"port-{mac_address}", "project": project_id, "network": network, "mac": mac_address}
-        made = self.ports.setdefault(migration_id, [])
-        if port not in made:
-            made.append(port)
-        return port["id"]
+    def check_mac(self, migration_id: str, project_id: str, network: str, mac_address: str) -> None:
+        if mac_address in self.others:
+            raise errors.ServerNotMovable(f"a port has the MAC address {mac_address}", code="mac-in-use")
 
-    def delete_for(self, migration_id: str) -> None:
+    def create(
+        self, migration_id: str, project_id: str, network: str, mac_address: str, security_group: str | None = None
+    ) -> str:
+        self.check_mac(migration_id, project_id, network, mac_address)
+        port = {
+            "id": f"port-{mac_address}",
+            "project": project_id,
+            "network": network,
+            "mac": mac_address,
+            "group": security_group or f"empty-{migration_id}",
+            "up": False,
+        }
+        made = self.ports.setdefault(migration_id, [])
+        if port["id"] not in [one["id"] for one in made]:
+            made.append(port)
+        return f"port-{mac_address}"
+
+    def put_up(self, migration_id: str, project_id: str) -> None:
+        for port in self.ports.get(migration_id, []):
+            port["up"] = True
+
+    def delete_for(self, migration_id: str, project_id: str) -> None:
         self.ports.pop(migration_id, None)
 
     def mark_arrived(self, migration_id: str, project_id: str) -> None:
+        self.put_up(migration_id, project_id)
         if migration_id in self.ports:
             self.ports[f"arrived-{migration_id}"] = self.ports.pop(migration_id)
 

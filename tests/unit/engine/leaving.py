@@ -247,9 +247,16 @@ class Neutron:
 
     def __init__(self) -> None:
         self.ports: list[str] = []
+        self.owners: list[Any] = []
 
     def made_for(self, server_id: str) -> list[str]:
         return list(self.ports)
+
+    def others_of(self, server_id: str) -> list[str]:
+        return [port.id for port in self.owners]
+
+    def still_there(self, port_ids: list[str]) -> list[Any]:
+        return [port for port in self.owners if port.id in port_ids]
 
     def delete_port(self, port_id: str) -> None:
         self.ports.remove(port_id)
