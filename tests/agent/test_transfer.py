@@ -6,6 +6,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
+from sv2m.agent.libvirt.monitor import command
 from sv2m.errors import Conflict
 from tests.agent.conftest import EIK, World
 from tests.agent.hosts import Server, until
@@ -141,3 +142,24 @@ def test_the_restored_guest_waits_until_it_is_released(world: World) -> None:
     with pytest.raises(Conflict, match="lands in server"):
         world.b.call("resume", migration_id=move.id, server_id=world.server.id)
     assert placeholder.domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+
+
+def test_qemu_tells_the_network_where_the_guest_is_when_it_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And takes the order: what it told when the guest was loaded has fallen on a port that was down."""
+    told: list[tuple[int, str, object]] = []
+
+    def around(domain: libvirt.virDomain, name: str, **arguments: object) -> object:
+        told.append((domain.state()[0], name, command(domain, name, **arguments)))
+        return told[-1][-1]
+
+    monkeypatch.setattr("sv2m.agent.libvirt.landing.command", around)
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    move.land(placeholder)
+    move.send()
+    move.stop_and_seal()
+    move.complete()
+    assert told == []
+    for _ in range(2):
+        world.b.call("resume", migration_id=move.id, server_id=placeholder.id)
+    assert told == [(libvirt.VIR_DOMAIN_RUNNING, "announce-self", {})]

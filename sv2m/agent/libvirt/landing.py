@@ -24,6 +24,7 @@ from sv2m.agent.libvirt.compare import compare
 from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.domain import DomainDisk, DomainFacts, facts
 from sv2m.agent.libvirt.fifo import FifoWriter
+from sv2m.agent.libvirt.monitor import command
 from sv2m.agent.libvirt.qemunbd import NbdDisk, kill_leftovers
 from sv2m.errors import Conflict, HypervisorError, NotFound, ServiceUnavailable
 
@@ -31,6 +32,9 @@ LOG = log.getLogger(__name__)
 
 #: Seconds that a restore has to end by itself when its stream has ended.
 _ENDS_BY_ITSELF = 30.0
+#: QEMU's announcements: milliseconds before the first, from one to the next at most, how many, by how much longer each
+#: waits than the one before. Ten in some five seconds.
+_ANNOUNCED: dict[str, Any] = {"initial": 50, "max": 1000, "rounds": 10, "step": 100}
 #: How libvirt shows a domain whose QEMU it is still starting, or restoring.
 _STARTING = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]
 #: Code of the error that says so for good.
@@ -168,8 +172,20 @@ class LibvirtLanding:
             domain = self._domain
             if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                 domain.resume()
+                self._announce(domain)
         except libvirt.libvirtError as error:
             raise HypervisorError(f"resuming server {self._server_id}: {error.get_error_message()}") from error
+
+    def _announce(self, domain: Any) -> None:
+        """Have QEMU tell the network's switches where the guest's MAC addresses are now.
+
+        It does so by itself when the guest is loaded; but then the port is down yet. Now it goes up, and Neutron's
+        agent takes some seconds for that.
+        """
+        try:
+            command(domain, "announce-self", **_ANNOUNCED)
+        except HypervisorError as error:
+            LOG.warning("Server %s runs, and its network is not told: %s", self._server_id, error)
 
     def cancel(self) -> None:
         """See the port."""
