@@ -8,18 +8,15 @@ encrypted to the destination's ephemeral key, which is destroyed when the migrat
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 
 from sv2m import protocol
 from sv2m.db.models import AuditEvent, Message, Migration, Peer, Timestamp
-from sv2m.evidence import blocks, by_hand, pem
+from sv2m.evidence import blocks, by_hand, pem, zipped
 from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, message_file
 from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 
@@ -47,7 +44,8 @@ def archive(kept: Kept) -> bytes:
     """The zip file."""
     found = {**files(kept), SUMMARY: summary(kept)}
     found[README] = by_hand.write(found)
-    return _zip(found, kept.row.finished_at or kept.row.updated_at)
+    # The time is the migration's, so that the same evidence gives the same bytes.
+    return zipped.pack(found, kept.row.finished_at or kept.row.updated_at)
 
 
 def files(kept: Kept) -> dict[str, bytes]:
@@ -102,18 +100,6 @@ def _log(events: Sequence[AuditEvent], timestamps: Sequence[Timestamp]) -> dict[
         ).encode()
         for begin, end in pairwise(bounds)
     }
-
-
-def _zip(found: Mapping[str, bytes], at: datetime) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, data in sorted(found.items()):
-            # The time is the migration's, so that the same evidence gives the same bytes.
-            entry = zipfile.ZipInfo(name, date_time=at.timetuple()[:6])
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            target.writestr(entry, data)
-    return content.getvalue()
 
 
 def summary(kept: Kept) -> bytes:

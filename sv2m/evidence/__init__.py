@@ -6,8 +6,8 @@ file             what it is
 ================ ============================================================================================
 path, revocation is this the evidence certificate of that cloud, and was it revoked?
 timestamps       RFC 3161: what to ask an authority, and what its answer proves
-chain            the audit log's chain of digests
-folder           the files of a saved evidence folder
+chain, told      the audit log: its chain of digests, and what it tells of
+folder, zipped   the files of a saved evidence folder, and the zip file that they come in
 trust            for which clouds of a folder the roots vouch, and until when
 verifier         everything in a folder, checked against root certificates alone
 by_hand          the text in a folder: how to check it with xmlsec1 and openssl

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +30,10 @@ class Log:
     digest: str = _NOTHING
 
 
-def read(lines: Sequence[str], subject: str) -> Log:
+def read(lines: Iterable[str], subject: str) -> Log:
     """Read and check a log.
 
-    :param lines: without their line breaks.
+    :param lines: without their line breaks. None is asked for behind the first fault.
     :param subject: the migration or agreement whose log it is to be.
     """
     events: list[dict[str, Any]] = []

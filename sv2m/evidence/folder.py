@@ -17,10 +17,14 @@ from pathlib import Path
 from sv2m import errors, protocol
 from sv2m.evidence import zipped
 from sv2m.evidence.zipped import Reader
+from sv2m.protocol.messages import MAX_SEALED_SIGNATURE
 
-#: Bytes of one file, and of all. The largest are the Transfer and the manifest, of some 10 MiB each.
-MAX_FILE, MAX_ALL = 16 << 20, 64 << 20
 MAX_FILES = 1000
+#: Bytes of the audit log's files, each: of some 10,000 events. Of the revocation lists: two of the largest that a cloud
+#: reads (``[cmm]``), in PEM. Of any other file that is not a message or the manifest.
+MAX_LOG, MAX_LISTS, MAX_OTHER = 4 << 20, 24 << 20, 1 << 20
+#: Bytes of all files: each message and the manifest as large as the protocol has them, and as much again of others.
+MAX_ALL = protocol.MAX_DOCUMENT + len(protocol.KINDS) * protocol.MAX_SMALL + MAX_SEALED_SIGNATURE + 2 * MAX_LISTS
 MANIFEST, SUMMARY, README = "manifest.xml", "summary.json", "README.txt"
 #: The revocation lists of the time, in PEM.
 LISTS = "certificates/crl.pem"
@@ -81,7 +85,7 @@ class Folder:
 
         :raises sv2m.errors.PeerError: it is none, or holds what no evidence folder holds.
         """
-        _limit(0, 0, len(content))
+        _limit(0, len(content))
         taken = _Taken()
         for one in zipped.entries(content, MAX_FILES):
             taken.add(one.name, one.size, one.read)
@@ -93,13 +97,17 @@ class Folder:
         names = ((kind, message_file(kind)) for kind in NUMBERS)
         return {kind: self.files[name] for kind, name in names if name in self.files}
 
+    def audit_lines(self) -> Iterator[str]:
+        """The audit log, its files one after the other: a line at a time, as there may be millions that are none."""
+        for name in self.logs:
+            # Not splitlines(): that would also cut at characters that JSON has inside of its strings.
+            for line in re.finditer(rb"[^\n]*\n|[^\n]+", self.files[name]):
+                yield line[0].removesuffix(b"\n").decode("utf-8", "replace")
+
     @functools.cached_property
-    def audit_lines(self) -> list[str]:
-        """The audit log, its files one after the other."""
-        names = sorted(name for name in self.files if re.fullmatch(r"audit/[0-9]+-[0-9]+\.jsonl", name))
-        # Not splitlines(): that would also cut at characters that JSON has inside of its strings.
-        lines = b"".join(self.files[name] for name in names).decode("utf-8", "replace").split("\n")
-        return lines[:-1] if lines[-1] == "" else lines
+    def logs(self) -> list[str]:
+        """The names of the audit log's files, in their order."""
+        return sorted(name for name in self.files if re.fullmatch(r"audit/[0-9]+-[0-9]+\.jsonl", name))
 
 
 class _Taken:
@@ -114,7 +122,9 @@ class _Taken:
         if name in self.files:
             raise _bad(f"{name} is there twice")
         self._bytes += size
-        _limit(len(self.files) + 1, size, self._bytes)
+        if size > most(name):
+            raise _bad(f"{name} is larger than in any evidence folder")
+        _limit(len(self.files) + 1, self._bytes)
         data = read(size)
         if len(data) != size:
             raise _bad(f"{name} is not as long as it is said to be")
@@ -144,7 +154,7 @@ def _walk(path: Path, depth: int = 0) -> Iterator[Path]:
     if depth > 4:
         raise _bad("directories stand in directories more deeply than in any evidence folder")
     for number, one in enumerate(path.iterdir()):
-        _limit(number, 0, 0)
+        _limit(number, 0)
         if one.is_dir() and not one.is_symlink():
             yield from _walk(one, depth + 1)
         else:
@@ -159,8 +169,16 @@ def _check_name(name: str) -> None:
         raise _bad(f"no file of an evidence folder is named {name[:_MAX_NAME]!a}")
 
 
-def _limit(files: int, largest: int, total: int) -> None:
-    if files > MAX_FILES or largest > MAX_FILE or total > MAX_ALL:
+def most(name: str) -> int:
+    """How many bytes a file of this name may have: what the protocol takes is heard, however large."""
+    if name.startswith("messages/"):
+        return protocol.MAX_DOCUMENT if name == message_file("Transfer") else protocol.MAX_SMALL
+    by_name = {MANIFEST: MAX_SEALED_SIGNATURE, LISTS: MAX_LISTS}
+    return by_name.get(name, MAX_LOG if name.startswith("audit/") else MAX_OTHER)
+
+
+def _limit(files: int, total: int) -> None:
+    if files > MAX_FILES or total > MAX_ALL:
         raise _bad("no evidence folder has so many or so large files")
 
 

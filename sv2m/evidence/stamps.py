@@ -85,11 +85,15 @@ def in_use(folder: Folder) -> bool:
 
 
 def _numbered(folder: Folder) -> dict[str, str]:
-    """Lines of the audit log by number, as far as the log is one."""
+    """Those lines of the audit log that timestamps are of, by number, as far as the log is one."""
+    of = re.compile(rf"{DIRECTORY}audit-([0-9]{{1,19}})\.tsr")
+    wanted = {found[1] for name in folder.files if (found := of.fullmatch(name))}
     found: dict[str, str] = {}
-    for line in folder.audit_lines:
+    for line in folder.audit_lines() if wanted else ():
         number = re.search(r'"number":([0-9]{1,19})[,}]', line)
-        if number is not None:
+        if number is None:
+            break
+        if number[1] in wanted:
             found.setdefault(number[1], line)
     return found
 

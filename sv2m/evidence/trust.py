@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sv2m import errors, protocol
-from sv2m.evidence import path, revocation
+from sv2m.evidence import blocks, path, revocation
 from sv2m.evidence.folder import LISTS, Folder
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 
@@ -188,10 +188,27 @@ def _speaks(one: x509.CertificateRevocationList, issuer: x509.Certificate, at: d
     return True
 
 
+def strangers(
+    lists: Sequence[x509.CertificateRevocationList], known: Sequence[x509.Certificate], report: Report
+) -> None:
+    """Lists of issuers that nobody here bears the name of: they say nothing, and whether they did is not known.
+
+    A cloud keeps the lists of all CAs of its agreements; so such a list is nothing wrong. But one in which the issuer's
+    name was changed is such a list, too: that it is the one that was kept, only a log says that was stamped.
+    """
+    others = [one for one in lists if not any(revocation.is_of(one, issuer) for issuer in known)]
+    if others:
+        text = f"{len(others)} of its lists are of nobody whom the roots or the messages name, and say nothing here"
+        report.add(LISTS, NOTE, text)
+
+
 def own_lists(folder: Folder, report: Report) -> list[x509.CertificateRevocationList]:
     """The revocation lists that a folder brings, nothing of them believed yet."""
     try:
-        return revocation.load_lists(folder.files[LISTS]) if LISTS in folder.files else []
+        if LISTS not in folder.files:
+            return []
+        blocks.decode(folder.files[LISTS], blocks.CRL)
+        return revocation.load_lists(folder.files[LISTS])
     except errors.SV2MError as error:
         report.add(LISTS, BAD, str(error))
         return []

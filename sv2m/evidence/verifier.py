@@ -19,12 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sv2m import errors, protocol
-from sv2m.evidence import blocks, by_hand, chain, stamps, summary
+from sv2m.evidence import blocks, by_hand, stamps, summary, told
 from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, Folder, message_file, signer
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.evidence.summary import Summary
 from sv2m.evidence.times import proved
-from sv2m.evidence.trust import INTRODUCTIONS, Party, Trust, Trusted, introduced, own_lists
+from sv2m.evidence.trust import INTRODUCTIONS, Party, Trust, Trusted, introduced, own_lists, strangers
 from sv2m.protocol import checks
 from sv2m.protocol.trailer import check_named, read_trailer_context
 from sv2m.protocol.transcript import Received, Transcript
@@ -80,6 +80,7 @@ def verify(
     # Before anybody is trusted: by when each message was there does not depend on who signed it.
     times = proved(_fitting(signed, Report()), stamped)
     known = [*roots, *(one for party in parties.values() if party for one in party.chain)]
+    strangers(own, known, report)
     trust = Trust(roots, known, own, [*own, *lists], now or datetime.now(UTC), report)
     trusted = {
         role: trust.judge(role, party, times.get(INTRODUCTIONS[role]), said.offered_at)
@@ -90,7 +91,7 @@ def verify(
     transcript = _fitting(in_time, report)
     source = trusted["source"]
     _manifest(folder, source.leaf if source else None, transcript, report)
-    _audit(folder, transcript.migration_id or "", report)
+    told.check(folder, transcript, said, report)
     _copies(folder, roots, ROOT, report)
     _copies(folder, roots if tsa_roots is None else tsa_roots, stamps.ROOTS, report)
     _fits_summary(folder, said, transcript.migration_id, report)
@@ -205,27 +206,6 @@ def _manifest(folder: Folder, leaf: bytes | None, transcript: Transcript, report
     report.add(MANIFEST, GOOD, "signed by the source, and the one that Transfer names: the digests of every segment")
 
 
-def _audit(folder: Folder, migration_id: str, report: Report) -> None:
-    lines = folder.audit_lines
-    if not lines:
-        report.add("audit", NOTE, "no audit log was saved")
-        return
-    log = chain.read(lines, migration_id)
-    for fault in log.faults:
-        report.add("audit", BAD, fault)
-    told = {event["kind"]: event["sha384"] for event in log.events if event["action"] == "document"}
-    whole = log.events[:1] and log.events[0]["action"] == "created"
-    for kind, document in folder.messages.items():
-        digest = hashlib.sha384(document).hexdigest()
-        if told.get(kind, digest if not whole else None) != digest:
-            report.add("audit", BAD, f"it does not tell of this {kind}")
-    for kind in told:
-        if kind in protocol.KINDS and kind not in folder.messages:
-            report.add("audit", BAD, f"it tells of a {kind} that is not in the folder")
-    if not log.faults:
-        report.add("audit", GOOD, f"{len(log.events)} events in one chain, ending with {log.digest[:16]}…")
-
-
 def _copies(folder: Folder, roots: Sequence[x509.Certificate], name: str, report: Report) -> None:
     """A copy of the roots in the folder is for checking by hand; whoever does that must not be misled."""
     if name not in folder.files:
@@ -252,8 +232,8 @@ def _summary(folder: Folder, report: Report) -> Summary:
 
 def _fits_summary(folder: Folder, said: Summary, migration_id: str | None, report: Report) -> None:
     """Nobody has signed it; but it must not say otherwise than the messages."""
-    told = {kind: hashlib.sha384(document).hexdigest() for kind, document in folder.messages.items()}
-    if said.migration_id != migration_id or any(said.digests.get(kind) != told[kind] for kind in told):
+    digests = {kind: hashlib.sha384(document).hexdigest() for kind, document in folder.messages.items()}
+    if said.migration_id != migration_id or any(said.digests.get(kind) != digests[kind] for kind in digests):
         report.add(SUMMARY, BAD, "it does not fit the messages")
 
 

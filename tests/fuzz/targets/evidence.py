@@ -66,8 +66,8 @@ def _is_refused(name: str, content: bytes) -> bool:
             revocation.load_lists(content)
         elif name in _STAMPED:
             timestamps.verify(content, _STAMPED[name], _ROOTS)
-        elif changed.audit_lines:
-            return bool(chain.read(changed.audit_lines, _true().transcript.migration_id or "").faults)
+        elif changed.logs:
+            return bool(chain.read(changed.audit_lines(), _true().transcript.migration_id or "").faults)
     except errors.SV2MError:
         return True
     return False

@@ -9,9 +9,11 @@ import random
 import re
 import struct
 import zipfile
+from datetime import UTC, datetime
 
 from sv2m import errors
 from sv2m.evidence import folder as folders
+from sv2m.evidence import zipped
 from sv2m.evidence.folder import Folder
 from tests.fuzz import pieces
 from tests.fuzz.target import Target, promise
@@ -77,7 +79,11 @@ def _packed(method: int, *entries: tuple[str, bytes]) -> bytes:
     return content.getvalue()
 
 
+_AT = datetime(2026, 3, 1, tzinfo=UTC)
 _SEEDS = (
+    zipped.pack({"summary.json": b"{}", "manifest.xml": b"<x/>" * 20}, _AT),
+    zipped.pack({"messages/01-Offer.xml": b"<x/>", "certificates/crl.pem": bytes(100_000)}, _AT),
+    zipped.pack({}, _AT),
     _packed(zipfile.ZIP_DEFLATED, ("summary.json", b"{}"), ("manifest.xml", b"<x/>" * 20)),
     _packed(zipfile.ZIP_STORED, ("summary.json", b"{}"), ("messages/", b""), ("messages/01-Offer.xml", b"<x/>")),
     _packed(zipfile.ZIP_STORED, ("manifest.xml", b"")),
@@ -95,6 +101,6 @@ def make() -> Target:
         ("sv2m.evidence",),
         _mutate,
         max_bytes=4 << 10,
-        # A file of the archive may have MAX_FILE bytes, however small the archive is.
+        # A file of the archive may have megabytes, however small the archive is.
         memory=8 << 20,
     )

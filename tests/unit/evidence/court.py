@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import re
 import shutil
 import zipfile
 from datetime import datetime
@@ -22,7 +25,7 @@ from sv2m import protocol as p
 from sv2m.api import evidence
 from sv2m.db import audit, engine, messages, migrations, sync, timestamps
 from sv2m.engine.stamping import Authority, Stamper
-from sv2m.evidence import judge
+from sv2m.evidence import judge, told
 from sv2m.evidence import timestamps as stamps
 from sv2m.evidence.folder import Folder
 from sv2m.evidence.verifier import Case, verify_all
@@ -143,6 +146,22 @@ def kept(migration_id: str, cloud: str) -> evidence.Kept:
             audit.list_for(session, migration_id),
             cloud,
         )
+
+
+def relogged(folder: Folder) -> Folder:
+    """The folder with a log that tells of what is there, as whoever keeps a log can write it; nothing stamps it."""
+    kept = told.kept(folder)
+    events = [json.loads(line) for line in folder.audit_lines()]
+    named = {event["kind"]: event for event in events if event["action"] == "document"}
+    events += [{**named["Offer"], "kind": kind} for kind in kept.keys() - named.keys()]
+    lines, before = [], "00" * 48
+    for number, event in enumerate(events, start=1):
+        digest = {"sha384": kept[event["kind"]]} if event.get("kind") in kept else {}
+        whole = {**event, **digest, "number": number, "previous": before}
+        lines.append(json.dumps(whole, sort_keys=True, separators=(",", ":")) + "\n")
+        before = hashlib.sha384(lines[-1].encode()).hexdigest()
+    files = {name: data for name, data in folder.files.items() if not re.match("audit/|timestamps/audit-", name)}
+    return Folder(folder.name, {**files, f"audit/000001-{len(lines):06d}.jsonl": "".join(lines).encode()})
 
 
 def resigned(trailer: bytes, by: Identity) -> bytes:

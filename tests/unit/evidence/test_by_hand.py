@@ -327,9 +327,10 @@ def test_the_command_says_by_its_status_that_something_is_off(folder: Path, cour
     assert verify(folder, "--ca", str(other.authority.anchor))[0] == 1
 
 
-def test_the_zip_file_is_as_good_as_the_folder(folder: Path, court: Court, tmp_path: Path) -> None:
-    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
-    assert verify(Path(packed), "--ca", str(court.authority.anchor))[0] == 0
+def test_the_zip_file_is_as_good_as_the_folder(court: Court, tmp_path: Path) -> None:
+    packed = tmp_path / "evidence.zip"
+    packed.write_bytes(court.saved(court.pair().run().a))
+    assert verify(packed, "--ca", str(court.authority.anchor))[0] == 0
 
 
 def test_checking_imports_nothing_of_the_server() -> None:

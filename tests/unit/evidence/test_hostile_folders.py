@@ -7,16 +7,27 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import struct
+import subprocess
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from sv2m import errors
+from sv2m import protocol as p
 from sv2m.evidence import folder as folders
+from sv2m.evidence import zipped
 from sv2m.evidence.folder import Folder
 from sv2m.evidence.stamps import DIRECTORY
+from sv2m.protocol import messages, plan
+from tests.protocol import clouds
 from tests.unit.evidence.court import Court
 from tests.unit.evidence.test_by_hand import verify
 from tests.unit.evidence.test_judge import B, replaced
@@ -133,13 +144,13 @@ def _many(where: Path) -> None:
 
 def _large(where: Path) -> None:
     with (where / "large").open("wb") as file:
-        file.truncate(folders.MAX_FILE + 1)
+        file.truncate(folders.MAX_OTHER + 1)
 
 
 def _large_together(where: Path) -> None:
-    for number in range(folders.MAX_ALL // folders.MAX_FILE + 1):
+    for number in range(folders.MAX_ALL // folders.MAX_OTHER + 1):
         with (where / f"large-{number}").open("wb") as file:
-            file.truncate(folders.MAX_FILE)
+            file.truncate(folders.MAX_OTHER)
 
 
 def _deep(where: Path) -> None:
@@ -166,12 +177,31 @@ def test_what_no_evidence_folder_holds(
     assert '"proved","runs VM' in table, "the honest side is heard"
 
 
-def _zip(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def _zip(*entries: tuple[str, bytes]) -> bytes:
+    return zipped.pack(dict(entries), AT)
+
+
+def _otherwise(change: Callable[[zipfile.ZipInfo], object], name: str = "summary.json") -> bytes:
+    """As Python's own module writes it, which is as evidence is saved but for what is changed."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", method) as archive:
-        for name, data in entries:
-            archive.writestr(zipfile.ZipInfo(name), data, compress_type=method)
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
+    change(entry)
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(entry, b"{}" * 100)
     return content.getvalue()
+
+
+def _set(**values: object) -> Callable[[zipfile.ZipInfo], object]:
+    return lambda entry: [setattr(entry, name, value) for name, value in values.items()]
+
+
+def _unicode_path(name: str, of: str = "summary.json") -> bytes:
+    """The extra field 0x7075, which unzip takes for the name."""
+    return struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(of.encode())) + name.encode()
 
 
 def _with(content: bytes, old: bytes, new: bytes) -> bytes:
@@ -188,12 +218,27 @@ ZIPS = {
     "a drive": _zip(("C:x", b"x")),
     "a line end": _zip(("a\nb", b"x")),
     "twice the same": _with(_zip(("summary.json", b"{}"), ("summary.jsoN", b"[]")), b"summary.jsoN", b"summary.json"),
-    "a bomb": _zip(("messages/01-Offer.xml", bytes(folders.MAX_FILE + 1))),
-    "bombs": _zip(*((f"x/{n}", bytes(folders.MAX_FILE)) for n in range(folders.MAX_ALL // folders.MAX_FILE + 1))),
-    "many files": _zip(*((f"x/{n}", b"") for n in range(folders.MAX_FILES + 1)), method=zipfile.ZIP_STORED),
-    "very many files": _zip(*((f"{n}", b"") for n in range(2 * folders.MAX_FILES + 1)), method=zipfile.ZIP_STORED),
-    "longer than it says": _with(_zip(("x", b"123456"), method=0), b"\x06\0\0\0\x06\0\0\0", b"\x06\0\0\0\x02\0\0\0"),
-    "packed otherwise": _zip(("x", b"x" * 100), method=zipfile.ZIP_LZMA),
+    "a bomb": _zip(("messages/01-Offer.xml", bytes(folders.most("messages/01-Offer.xml") + 1))),
+    "bombs": _zip(*((f"x/{n}", bytes(folders.MAX_OTHER)) for n in range(folders.MAX_ALL // folders.MAX_OTHER + 1))),
+    "many files": _zip(*((f"x/{n}", b"") for n in range(folders.MAX_FILES + 1))),
+    "more files than a number has": _with(_zip(("x", b"x")), b"\x01\0\x01\0", b"\xff\xff\xff\xff"),
+    "longer than it says": _with(_zip(("x", b"1" * 99)), b"c\0\0\0\x01\0", b"b\0\0\0\x01\0"),
+    "packed otherwise": _otherwise(_set(compress_type=zipfile.ZIP_LZMA)),
+    "not packed": _otherwise(_set(compress_type=zipfile.ZIP_STORED)),
+    "another name for unzip": _otherwise(_set(extra=_unicode_path("manifest.xml"))),
+    "a link": _otherwise(_set(external_attr=0o120777 << 16)),
+    "a device": _otherwise(_set(external_attr=0o020666 << 16)),
+    "a FIFO": _otherwise(_set(external_attr=0o010666 << 16)),
+    "from another system": _otherwise(_set(create_system=0)),
+    "a comment at a file": _otherwise(_set(comment=b"x")),
+    "a directory that leads out": _otherwise(_set(external_attr=0o040755 << 16), "../../x/"),
+    "a directory that draws": _otherwise(_set(), "\x1b[2J/"),
+    "something before it": b"#!/bin/sh\n" + _zip(("x", b"x")),
+    "something between": _with(_zip(("x", b"x"), ("y", b"y")), b"PK\x01\x02", b"between PK\x01\x02"),
+    "a wrong checksum": _with(_zip(("x", b"x")), struct.pack("<L", zlib.crc32(b"x")), struct.pack("<L", 7)),
+    "another name behind the directory's": _zip(("summary.json", b"{}")).replace(b"summary", b"Summary", 1),
+    "fewer than there are": _with(_zip(("x", b"x"), ("y", b"y")), b"\x02\0\x02\0", b"\x01\0\x01\0"),
+    "more than there are": _with(_zip(("x", b"x"), ("y", b"y")), b"\x02\0\x02\0", b"\x03\0\x03\0"),
     "with a comment": _zip(("x", b"x"))[:-2] + b"\x04\0PK\x05\x06",
     "cut": _zip(("x", b"x" * 100))[10:],
 }
@@ -207,6 +252,63 @@ def test_a_zip_file_that_no_cloud_has_saved(tmp_path: Path, content: bytes) -> N
         Folder.read(path)
     assert raised.value.code == "bad-evidence"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_python_and_unzip_read_what_is_saved(honest: Folder, tmp_path: Path) -> None:
+    content = zipped.pack(honest.files, AT)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == honest.files
+    (tmp_path / "evidence.zip").write_bytes(content)
+    if shutil.which("unzip"):
+        subprocess.run(["unzip", "-q", "evidence.zip", "-d", "out"], cwd=tmp_path, check=True)
+        assert Folder.read(tmp_path / "out").files == honest.files
+    assert Folder.read(tmp_path / "evidence.zip").files == honest.files
+
+
+def test_python_writes_the_same_form() -> None:
+    """So that each of the zip files above is refused for the one thing that is changed in it."""
+    assert set(Folder.unpack("", _otherwise(_set())).files) == {"summary.json"}
+
+
+def test_a_log_of_millions_of_lines_costs_no_more_than_it_is_long(court: Court, other: Folder) -> None:
+    logs: dict[str, bytes | None] = dict.fromkeys(other.logs)
+    logs |= {f"audit/{n}-{n}.jsonl": b"\xff\n" * (folders.MAX_LOG // 2) for n in range(8)}
+    bomb = replaced(other, logs)
+    tracemalloc.start()
+    judged = court.hears(bomb)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert any(off.startswith("audit: line 1: ") for off in judged.off)
+    assert most < 24 << 20
+
+
+def test_the_largest_transfer_is_heard(tmp_path: Path) -> None:
+    """As many segments as the protocol has, saved by a cloud, and verified from its zip file."""
+    few, many, size = 1, plan.MAX_SEGMENTS - 1, 64 << 20
+    sealed = p.Manifest()
+    for stream, count in ((1, few), (2, many)):
+        for index in range(count):
+            sealed.add(stream, index, bytes(32))
+    streams = (p.StreamPlan(1, "memory", 0, size), p.StreamPlan(2, "disk", 0, size))
+    summaries = (p.StreamSummary(1, few, 9), p.StreamSummary(2, many, many * size))
+    court = Court(tmp_path)
+    with (
+        mock.patch.multiple(clouds, PLAN=streams, SUMMARIES=summaries, manifest=lambda: sealed),
+    ):
+        content = court.saved(court.pair().run("hear closure").a)
+    folder = Folder.unpack("largest", content)
+    assert len(folder.messages["Transfer"]) > folders.MAX_ALL // 8
+    judged = court.hears(folder)
+    assert judged.off == []
+    assert judged.proves(B, "runs")
+
+
+def test_every_file_may_be_as_large_as_the_protocol_has_it() -> None:
+    largest = [*map(folders.message_file, p.KINDS), folders.MANIFEST, folders.LISTS]
+    assert folders.most(folders.message_file("Transfer")) >= p.MAX_DOCUMENT
+    assert folders.most(folders.MANIFEST) >= messages.MAX_SEALED_SIGNATURE
+    assert sum(map(folders.most, largest)) <= folders.MAX_ALL
 
 
 def test_a_path_that_is_not_there_is_the_callers_mistake(court: Court, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sv2m.evidence.stamps import stamp_file
 from tests.protocol import clouds
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import NOW, Pair, Side, other_id
-from tests.unit.evidence.court import Court, Judgement, resigned
+from tests.unit.evidence.court import Court, Judgement, relogged, resigned
 
 A, B = "cloud-a.sv2m", "cloud-b.sv2m"
 ANOTHER = "manifest.xml: the trailer's signature is not the one that the Transfer names"
@@ -138,7 +138,7 @@ def test_b_claims_another_vm_with_another_manifest(court: Court) -> None:
     about the Transfer that names the other one, and of that one A has the file."""
     pair = court.pair().run()
     honest, b = court.keeps(pair.a), court.keeps(pair.b)
-    lie = replaced(b, {"manifest.xml": resigned(b.files["manifest.xml"], court.a)})
+    lie = relogged(replaced(b, {"manifest.xml": resigned(b.files["manifest.xml"], court.a)}))
     judged = court.hears(honest, lie)
     assert judged.off == [ANOTHER]
     assert judged.proves(B, "runs"), "by A's files alone"
@@ -161,7 +161,7 @@ def test_a_shows_another_manifest_afterwards(court: Court) -> None:
     """A says that B runs another VM than it sent: it signs a second trailer of the session when VMK is long gone."""
     pair = court.pair().run()
     a = court.keeps(pair.a)
-    lie = replaced(a, {"manifest.xml": resigned(a.files["manifest.xml"], court.a)})
+    lie = relogged(replaced(a, {"manifest.xml": resigned(a.files["manifest.xml"], court.a)}))
     judged = court.hears(lie, court.keeps(pair.b))
     assert judged.off == [ANOTHER]
     assert judged.proves(B, "runs"), "by B's files, which name what came"
@@ -170,7 +170,7 @@ def test_a_shows_another_manifest_afterwards(court: Court) -> None:
 def test_a_trailer_without_a_transfer_is_a_note(court: Court) -> None:
     """A keeps the trailer before it signs the Transfer; an abort may come between the two."""
     pair = court.pair().run("envelope taken")
-    folder = replaced(court.keeps(pair.a), {"manifest.xml": pair.trailer()})
+    folder = relogged(replaced(court.keeps(pair.a), {"manifest.xml": pair.trailer()}))
     judged = court.hears(folder)
     assert judged.off == []
     assert ("manifest.xml", "note") in [(one.subject, one.result) for one in judged.cases[0].report.findings]

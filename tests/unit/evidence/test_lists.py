@@ -19,7 +19,7 @@ from lab import pki
 from sv2m.evidence.folder import Folder
 from sv2m.evidence.report import NOTE
 from sv2m.evidence.verifier import verify_all
-from tests.unit.evidence.court import Court, Judgement
+from tests.unit.evidence.court import Court, Judgement, relogged
 from tests.unit.evidence.test_judge import replaced
 
 A, B = "cloud-a.sv2m", "cloud-b.sv2m"
@@ -50,7 +50,7 @@ def also(folder: Folder, key: ec.EllipticCurvePrivateKey, named: int | None = No
         entry = x509.RevokedCertificateBuilder().serial_number(named).revocation_date(now - timedelta(hours=1))
         builder = builder.add_revoked_certificate(entry.build())
     made = builder.sign(key, hashes.SHA384()).public_bytes(Encoding.PEM)
-    return replaced(folder, {CRL: folder.files[CRL] + made})
+    return relogged(replaced(folder, {CRL: folder.files[CRL] + made}))
 
 
 def notes(judged: Judgement) -> list[str]:
