@@ -6,6 +6,7 @@ file             what it is
 ================ ============================================================================================
 path, revocation is this the evidence certificate of that cloud, and was it revoked?
 timestamps       RFC 3161: what to ask an authority, and what its answer proves
+token, der       RFC 3161: what a signed token must be, and the DER that it is made of
 chain, told      the audit log: its chain of digests, and what it tells of
 folder, zipped   the files of a saved evidence folder, and the zip file that they come in
 trust            for which clouds of a folder the roots vouch, and until when

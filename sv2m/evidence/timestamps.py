@@ -8,7 +8,7 @@ certificate has ended.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ import rfc3161_client as rfc3161
 from cryptography import x509
 
 from sv2m import errors
-from sv2m.evidence import pem
+from sv2m.evidence import pem, token
 
 #: Bytes of the largest answer that is read: a token with a chain of certificates has some 6 KiB.
 MAX_RESPONSE = 64 * 1024
@@ -108,6 +108,7 @@ def _verified(
             policy_id=None if policy is None else x509.ObjectIdentifier(policy), roots=list(roots), nonce=nonce
         )
         builder.build().verify_message(read, data)
+        _check_form(response, read.signed_data.certificates)
         info = read.tst_info
         return Stamp(
             at=info.gen_time.astimezone(UTC),
@@ -119,6 +120,14 @@ def _verified(
         raise errors.HostError(f"the timestamp does not hold: {error}", code="timestamp-refused") from error
     except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise errors.HostError(_MALFORMED, code="timestamp-refused") from error
+
+
+def _check_form(response: bytes, certificates: Collection[bytes]) -> None:
+    try:
+        token.check(response, certificates)
+    except (ValueError, IndexError, TypeError) as error:
+        # What is not even made as a token is one with too few or too many parts.
+        raise errors.HostError(f"the timestamp does not hold: {error}", code="timestamp-refused") from error
 
 
 def _refusal(read: rfc3161.TimeStampResponse) -> str:
