@@ -87,7 +87,7 @@ def in_use(folder: Folder) -> bool:
 def _numbered(folder: Folder) -> dict[str, str]:
     """Those lines of the audit log that timestamps are of, by number, as far as the log is one."""
     of = re.compile(rf"{DIRECTORY}audit-([0-9]{{1,19}})\.tsr")
-    wanted = {found[1] for name in folder.files if (found := of.fullmatch(name))}
+    wanted = {match[1] for name in folder.files if (match := of.fullmatch(name))}
     found: dict[str, str] = {}
     for line in folder.audit_lines() if wanted else ():
         number = re.search(r'"number":([0-9]{1,19})[,}]', line)
