@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import webob
@@ -72,15 +72,41 @@ def list_page(call: Call) -> webob.Response:
     """``GET /v1/migrations``."""
     everywhere = call.query.get("all_projects", "false").lower() in ("true", "1")
     call.authorize(rules.LIST_ALL if everywhere else rules.LIST)
-    filters = {name: call.query.get(name) for name in ("status", "role", "server_id", "peer", "marker")}
+    filters = {name: call.query.get(name) for name in _FILTERS}
+    project_id = call.query.get("project_id") if everywhere else _own_project(call)
     with engine.session() as session:
         found = rows.list_page(
             session,
             limit=pages.limit_of(call) + 1,
-            project_id=None if everywhere else call.caller.project_id,
+            project_id=project_id,
+            changes_since=_since(call.query.get("changes_since")),
+            ascending=call.query.get("sort_dir") == "asc",
             **filters,
         )
     return pages.page(call, "migrations", [view(row, call.request.path_url) for row in found])
+
+
+_FILTERS = ("status", "phase", "role", "server_id", "peer", "user_id", "marker")
+
+
+def _own_project(call: Call) -> str | None:
+    wanted = call.query.get("project_id")
+    if wanted is not None and wanted != call.caller.project_id:
+        raise errors.LocalError(
+            "query.project_id: another project's are listed with all_projects=true alone", code="invalid-request"
+        )
+    return call.caller.project_id
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        # A + that nobody has quoted arrives as a blank.
+        given = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
+    except ValueError as error:
+        raise errors.LocalError(f"query.changes_since: {text} is no time", code="invalid-request") from error
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def create(call: Call) -> webob.Response:

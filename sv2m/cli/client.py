@@ -19,3 +19,8 @@ def client_of(asking: command.Command) -> Proxy:
     """The secure-migration API."""
     client: Proxy = manager_of(asking).secure_migration
     return client
+
+
+def is_admin(manager: Any) -> bool:
+    """Whether the token has the role of an administrator, as far as the command can see."""
+    return "admin" in (getattr(getattr(manager, "auth_ref", None), "role_names", None) or ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,23 +35,48 @@ class SaveEvidence(Guarded, command.Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("migration", metavar="<migration>", help="Migration (ID)")
         where = parser.add_mutually_exclusive_group()
-        where.add_argument("--file", metavar="<file>", help="Zip file (default: evidence-ID.zip)")
+        where.add_argument("--file", metavar="<file>", help="Zip file (default: evidence-ID.zip); - is standard output")
         where.add_argument("--directory", metavar="<directory>", help="Unpack into it instead")
+        parser.add_argument("--overwrite", action="store_true", help="Write over what is there already")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Run it."""
+        to_stdout = parsed_args.file == "-"
+        option, saved = (
+            ("--directory", Path(parsed_args.directory))
+            if parsed_args.directory
+            else ("--file", Path(parsed_args.file or f"evidence-{parsed_args.migration}.zip"))
+        )
+        if not (to_stdout or parsed_args.overwrite):
+            _check_free(option, saved)
         with shown():
             content = client_of(self).download_evidence(parsed_args.migration)
-        if parsed_args.directory:
-            # extractall drops leading slashes and "..": nothing lands outside of the directory.
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                archive.extractall(parsed_args.directory)
-            saved = Path(parsed_args.directory)
-        else:
-            saved = Path(parsed_args.file or f"evidence-{parsed_args.migration}.zip")
-            saved.write_bytes(content)
+        if to_stdout:
+            sys.stdout.buffer.write(content)
+            return
+        try:
+            _save(content, saved, unpacked=option == "--directory")
+        except OSError as error:
+            raise exceptions.CommandError(f"{option} {files.named(str(saved))}: {error.strerror}") from error
         self.app.stdout.write(f"{saved}\n")
+
+
+def _check_free(option: str, saved: Path) -> None:
+    """Evidence is not written over by mistake: of a migration that has gone on, it is another."""
+    if any(saved.iterdir()) if saved.is_dir() and option == "--directory" else saved.exists():
+        raise exceptions.CommandError(
+            f"{option} {files.named(str(saved))} is there already; --overwrite writes over it"
+        )
+
+
+def _save(content: bytes, saved: Path, *, unpacked: bool) -> None:
+    if unpacked:
+        # extractall drops leading slashes and "..": nothing lands outside of the directory.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(saved)
+    else:
+        saved.write_bytes(content)
 
 
 class VerifyEvidence(Guarded, command.Lister):

@@ -9,6 +9,7 @@ from typing import Any
 from osc_lib.command import command
 
 from sv2m.cli.client import client_of
+from sv2m.cli.columns import Share, moment
 from sv2m.cli.faults import shown
 from sv2m.cli.guarded import Guarded
 
@@ -23,12 +24,12 @@ class ListLoad(Guarded, command.Lister):
             rows = [
                 (
                     one.host,
-                    f"{one.vcpus_used} of {one.vcpus}",
-                    f"{one.memory_mb_used} of {one.memory_mb}",
-                    f"{one.disk_gb_used} of {one.disk_gb}",
+                    Share((one.vcpus_used, one.vcpus)),
+                    Share((one.memory_mb_used, one.memory_mb)),
+                    Share((one.disk_gb_used, one.disk_gb)),
                     one.servers,
                     one.is_short,
-                    one.updated_at,
+                    moment(one.updated_at),
                 )
                 for one in client_of(self).load()
             ]

@@ -10,8 +10,9 @@ from osc_lib import exceptions
 from osc_lib.cli import parseractions
 from osc_lib.command import command
 
-from sv2m.cli import files
+from sv2m.cli import each, files
 from sv2m.cli.client import client_of, manager_of
+from sv2m.cli.columns import moment
 from sv2m.cli.faults import shown
 from sv2m.cli.guarded import Guarded
 from sv2m.evidence import pem
@@ -31,13 +32,15 @@ COLUMNS = (
     "created_at",
     "updated_at",
 )
+TIMES = ("created_at", "updated_at")
 LIMITS = ("memory_mb", "vcpus", "disk_gb", "migrations")
 
 
 def details(peer: Peer) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Names and values, for a table of one agreement."""
     names = tuple("enabled" if name == "is_enabled" else name for name in COLUMNS)
-    return names, tuple(getattr(peer, name) for name in COLUMNS)
+    values = {name: getattr(peer, name) for name in COLUMNS}
+    return names, tuple(moment(value) if name in TIMES else value for name, value in values.items())
 
 
 def _name_argument(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +72,7 @@ def _add_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="<name>=<number>",
         action=parseractions.KeyValueAction,
         dest="limits",
-        help=f"Refuse more than this: {', '.join(LIMITS)} (repeat for several)",
+        help=f"Refuse more than this: {', '.join(LIMITS)} (repeat for several; peer set leaves the others as they are)",
     )
     parser.add_argument(
         "--volume-type",
@@ -106,7 +109,7 @@ def _attributes(manager: Any, parsed_args: argparse.Namespace) -> dict[str, Any]
 
 def _number(name: str, value: str) -> int:
     if name not in LIMITS or not value.isdigit():
-        raise exceptions.CommandError(f"--limit {name}={value}: one of {', '.join(LIMITS)}, and a number")
+        raise exceptions.CommandError(f"--limit takes NAME=NUMBER, and NAME is one of {', '.join(LIMITS)}")
     return int(value)
 
 
@@ -133,10 +136,11 @@ class ListPeer(Guarded, command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Run it."""
-        columns = ("Name", "URL", "Direction", "Project", "Limits", "Enabled")
+        columns = ("ID", "Name", "URL", "Direction", "Project", "Limits", "Enabled")
         with shown():
             rows = [
                 (
+                    one.id,
                     one.name,
                     one.url,
                     one.direction,
@@ -202,6 +206,9 @@ class DeletePeer(Guarded, command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Run it."""
-        for peer in parsed_args.peer:
-            with shown():
-                client_of(self).delete_peer(peer)
+
+        def delete(peer: str) -> str:
+            client_of(self).delete_peer(peer)
+            return f"The agreement with {peer} has ended"
+
+        each.of(parsed_args.peer, delete, "agreements", self.app.stdout)

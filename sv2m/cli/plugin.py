@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from osc_lib import utils
+from osc_lib import exceptions, utils
 
 from sv2m.sdk.proxy import Proxy
 from sv2m.sdk.service import SecureMigrationService
@@ -14,7 +14,17 @@ from sv2m.sdk.service import SecureMigrationService
 DEFAULT_API_VERSION = "1"
 API_VERSION_OPTION = "os_secure_migration_api_version"
 API_NAME = "secure_migration"
-API_VERSIONS = {"1": "sv2m.sdk.proxy.Proxy"}
+API_VERSIONS = {"1": "sv2m.sdk.proxy.Proxy", "1.0": "sv2m.sdk.proxy.Proxy"}
+
+
+def check_api_version(version: str) -> bool:
+    """Whether this plugin speaks the version that was asked for.
+
+    :raises osc_lib.exceptions.CommandError: it does not.
+    """
+    if version not in API_VERSIONS:
+        raise exceptions.CommandError("--os-secure-migration-api-version: this client speaks version 1.0 alone")
+    return True
 
 
 def make_client(instance: Any) -> Proxy:

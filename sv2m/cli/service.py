@@ -9,6 +9,7 @@ from typing import Any
 from osc_lib.command import command
 
 from sv2m.cli.client import client_of
+from sv2m.cli.columns import moment
 from sv2m.cli.faults import shown
 from sv2m.cli.guarded import Guarded
 
@@ -20,5 +21,5 @@ class ListService(Guarded, command.Lister):
         """Run it."""
         columns = ("Binary", "Host", "State", "Version", "Last Seen")
         with shown():
-            rows = [(one.binary, one.host, one.state, one.version, one.seen_at) for one in client_of(self).services()]
+            rows = [(one.binary, one.host, one.state, one.version, moment(one.seen_at)) for one in client_of(self).services()]
         return columns, rows

@@ -126,13 +126,19 @@ def list_page(
     project_id: str | None = None,
     role: str | None = None,
     status: str | None = None,
+    phase: str | None = None,
     server_id: str | None = None,
     peer: str | None = None,
+    user_id: str | None = None,
+    changes_since: datetime | None = None,
+    ascending: bool = False,
 ) -> Sequence[Migration]:
     """Migrations, newest first.
 
     :param limit: how many at most.
     :param marker: id of the last one of the page before.
+    :param changes_since: only those in which something has changed then or later.
+    :param ascending: oldest first instead.
     :raises sv2m.errors.LocalError: no such marker.
     """
     query = sa.select(Migration)
@@ -142,21 +148,23 @@ def list_page(
         Migration.status: status,
         Migration.server_id: server_id,
         Migration.peer: peer,
+        Migration.phase: phase,
+        Migration.user_id: user_id,
     }
     for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
+    if changes_since is not None:
+        query = query.where(Migration.updated_at >= changes_since)
+    place = sa.tuple_(Migration.created_at, Migration.id)
     if marker is not None:
         last = session.get(Migration, marker)
         if last is None or (project_id is not None and last.project_id != project_id):
             raise errors.LocalError(f"marker {marker} is not a migration", code="invalid-marker")
-        query = query.where(
-            sa.or_(
-                Migration.created_at < last.created_at,
-                sa.and_(Migration.created_at == last.created_at, Migration.id < last.id),
-            )
-        )
-    query = query.order_by(Migration.created_at.desc(), Migration.id.desc())
+        there = sa.tuple_(sa.literal(last.created_at, Migration.created_at.type), sa.literal(last.id))
+        query = query.where(place > there if ascending else place < there)
+    order = (Migration.created_at, Migration.id)
+    query = query.order_by(*(order if ascending else (column.desc() for column in order)))
     return session.scalars(query.limit(limit)).all()
 
 

@@ -11,6 +11,7 @@ from openstack import exceptions, resource
 R = TypeVar("R", bound=resource.Resource)
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HEX = re.compile(r"[0-9a-f]{32}")
 #: An id, or a name as evidence certificates have it: no slash, and no part of dots alone.
 _PEER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 #: Characters that are shown of what is none; a longer one may be anything.
@@ -20,6 +21,11 @@ _SHOWN = 40
 def is_uuid(text: str) -> bool:
     """Whether it is a UUID, in any case."""
     return _UUID.fullmatch(text.lower()) is not None
+
+
+def is_hex(text: str) -> bool:
+    """Whether it is an id as Keystone makes them: a UUID without its hyphens."""
+    return _HEX.fullmatch(text) is not None
 
 
 def of_migration(given: str | R) -> str | R:

@@ -23,7 +23,18 @@ class Migration(resource.Resource):
     allow_fetch = True
     allow_list = True
 
-    _query_mapping = resource.QueryParameters("status", "role", "server_id", "peer", "all_projects")
+    _query_mapping = resource.QueryParameters(
+        "status",
+        "phase",
+        "role",
+        "server_id",
+        "peer",
+        "project_id",
+        "user_id",
+        "changes_since",
+        "sort_dir",
+        "all_projects",
+    )
 
     #: source or destination.
     role = resource.Body("role")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from keystoneauth1 import exceptions as ks_exceptions
 from openstack import exceptions, proxy
 
 from sv2m.sdk import ids
@@ -14,6 +15,37 @@ from sv2m.sdk.load import HostLoad
 from sv2m.sdk.migration import Migration
 from sv2m.sdk.peer import Peer
 from sv2m.sdk.program import Program
+
+
+class _Answers:
+    """Asks again while nobody answers."""
+
+    def __init__(self, patience: float, silent: Callable[[Exception], None] | None) -> None:
+        self._patience = patience
+        self._silent = silent
+
+    def get(self, ask: Callable[[], Migration], sleep: Callable[[float], None], interval: float) -> Migration:
+        """An answer.
+
+        :raises Exception: the last failure, when none came in all the time.
+        """
+        end = time.monotonic() + self._patience
+        told = False
+        while True:
+            try:
+                return ask()
+            except (exceptions.HttpException, ks_exceptions.ConnectFailure) as error:
+                if not _is_silence(error) or time.monotonic() >= end:
+                    raise
+                if self._silent is not None and not told:
+                    self._silent(error)
+                told = True
+                sleep(interval)
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether another try may be answered: nothing came, or a service that is out of order."""
+    return not isinstance(error, exceptions.HttpException) or (error.status_code or 500) >= 500
 
 
 class Proxy(proxy.Proxy):
@@ -24,7 +56,8 @@ class Proxy(proxy.Proxy):
     def migrations(self, **query: Any) -> Iterator[Migration]:
         """Migrations, newest first.
 
-        :param query: status, role, server_id, peer, all_projects, limit, marker.
+        :param query: status, phase, role, server_id, peer, project_id, user_id, changes_since, sort_dir, all_projects,
+            limit, marker.
         """
         return cast("Iterator[Migration]", self._list(Migration, **query))
 
@@ -60,17 +93,23 @@ class Proxy(proxy.Proxy):
         wait: float | None = None,
         callback: Callable[[Migration], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        patience: float = 300.0,
+        silent: Callable[[Exception], None] | None = None,
     ) -> Migration:
         """Wait until a migration has ended, one way or another.
 
         :param interval: seconds between two looks.
         :param wait: seconds after which to give up waiting; the migration goes on. None: never.
         :param callback: told of the migration at every look.
+        :param patience: seconds for which the API may fail to answer, or say that it is out of order; the migration
+            does not depend on it.
+        :param silent: told, once each time, that it does.
         :raises openstack.exceptions.ResourceTimeout: ``wait`` is over.
         """
         end = None if wait is None else time.monotonic() + wait
+        answers = _Answers(patience, silent)
         while True:
-            found = self.get_migration(migration)
+            found = answers.get(lambda: self.get_migration(migration), sleep, interval)
             if callback is not None:
                 callback(found)
             if found.is_final:

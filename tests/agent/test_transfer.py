@@ -37,10 +37,12 @@ def test_the_guest_goes_on_at_b_where_it_stopped_at_a(world: World) -> None:
     move.land(placeholder)
     move.send()
     move.stop_and_seal()
-    for agent in (world.a, world.b):
-        status = agent.call("status", migration_id=move.id)
+    looks = [agent.call("status", migration_id=move.id) for agent in (world.a, world.b)]
+    for status in looks:
         assert status["bytes_done"] > 64 << 20
         assert status["error"] is None
+    # Both tell the same; holes do not travel.
+    assert looks[0]["bytes_sent"] == looks[1]["bytes_sent"] < looks[0]["bytes_done"] == looks[1]["bytes_done"]
     goes_on_at_b(world, move, placeholder)
     # Once more each, as after a lost answer.
     move.complete()
