@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +11,8 @@ from cliff.columns import FormattableColumn
 from sv2m.cli.faults import sentence
 
 
-class Error(FormattableColumn[Mapping[str, Any]]):
-    """An error: a sentence; for programs its code, message, remedy and fault."""
+class Error(FormattableColumn[Any]):
+    """A migration's error: a sentence; for programs its code, message, remedy and fault."""
 
     def human_readable(self) -> str:
         """Message, code and remedy."""
@@ -24,8 +23,8 @@ class Error(FormattableColumn[Mapping[str, Any]]):
         return dict(self._value)
 
 
-class Share(FormattableColumn[tuple[int, int]]):
-    """How much of something is used."""
+class Share(FormattableColumn[Any]):
+    """How much of something is used: a pair of numbers."""
 
     def human_readable(self) -> str:
         """``1 of 32``."""

@@ -21,5 +21,8 @@ class ListService(Guarded, command.Lister):
         """Run it."""
         columns = ("Binary", "Host", "State", "Version", "Last Seen")
         with shown():
-            rows = [(one.binary, one.host, one.state, one.version, moment(one.seen_at)) for one in client_of(self).services()]
+            rows = [
+                (one.binary, one.host, one.state, one.version, moment(one.seen_at))
+                for one in client_of(self).services()
+            ]
         return columns, rows
