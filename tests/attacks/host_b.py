@@ -114,6 +114,9 @@ class HostB:
     def landing(self, server_id: str, workdir: Path) -> Placeholder:
         return self.placeholder
 
+    def reader(self, context: Any, host: str) -> str:
+        return "agent"
+
     def __getattr__(self, method: str) -> Any:
         return lambda context, host, *args: getattr(self._endpoint, method)(context, *args)
 
