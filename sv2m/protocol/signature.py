@@ -19,6 +19,7 @@ Verification, step by step (protocol.md, "The trailer's signature" and "What it 
  "./", exactly one reference, that one algorithm 11. only what signxml returns as signed is handed on, and it
  is the document less its signature
 
+Of a document larger than the small ones (a Transfer) the signature is verified over its bytes before step 3, too.
 Steps 9 and 10 overlap on purpose: 9 does not depend on signxml, 10 not on our own comparison.
 Whether the certificate is to be believed (path, name, use, validity, revocation) is CMM's to say, before.
 """
@@ -37,7 +38,7 @@ from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
 from sv2m import errors
-from sv2m.protocol import signing_key
+from sv2m.protocol import signed_bytes, signing_key
 from sv2m.protocol.signature_form import ENVELOPED, SignatureForm, read_form, x509_key_info
 from sv2m.protocol.trailer_signature import sign_manifest, verify_manifest
 from sv2m.protocol.wire import decode
@@ -100,6 +101,9 @@ def verify(document: bytes, kind: str, certificate_der: bytes) -> Verified:
     :raises InvalidCertificate: the pinned certificate is none with which messages may be signed.
     """
     certificate = signing_key.load_certificate(certificate_der)
+    if len(document) > documents.MAX_SMALL and documents.peek(document):  # 1, 2
+        # Steps 3 to 5 make objects of all that stands in it; nobody but the sender may make us do that.
+        signed_bytes.check(document, certificate)
     root = documents.parse(document)  # 1 to 5
     if root.tag != local(f"sv2m:{kind}"):  # 6
         raise errors.InvalidSignature(f"the document is not the {kind} that was expected")

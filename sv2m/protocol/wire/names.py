@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from sv2m import errors
+from sv2m.protocol.plan import MAX_SEGMENTS
 from sv2m.protocol.wire.element import PREFIXES
 
 _NAMES: Final = {
@@ -35,6 +36,8 @@ _NAMESPACES: Final = frozenset((f"xmlns:{prefix}".encode(), uri.encode()) for pr
 
 _TAG: Final = re.compile(rb"<([^<>]*)>")
 _ATTRIBUTE: Final = re.compile(rb' ([^ ="]+)="([^"]*)"')
+#: Tags of a document: a Transfer has 14 of each segment's EncryptedData, and some hundred others.
+MAX_TAGS: Final = 14 * MAX_SEGMENTS + 4096
 #: Tags that were looked at before need not be again; most of a document's are a few dozen.
 _REMEMBERED: Final = 256
 
@@ -48,6 +51,8 @@ def check_names(document: bytes) -> None:
     tags = 0
     for match in _TAG.finditer(document):
         tags += 1
+        if tags > MAX_TAGS:
+            raise errors.MalformedMessage(f"the document has more than {MAX_TAGS} tags")
         tag = match[1]
         if tag in seen:
             continue
