@@ -142,6 +142,13 @@ class PhaseConflict(LocalError):
     http_status = 409
 
 
+class ServerChanged(Conflict):
+    """The server, or a disk of it, is not what it was when its migration began."""
+
+    code = "server-changed"
+    remedy = "The server goes on here, as it is. Leave it and its volumes alone, and start a new migration."
+
+
 class ServerNotMovable(LocalError):
     """The server has something that SV2M does not move yet."""
 

@@ -75,6 +75,12 @@ class Source(Protocol):
     def open_disks(self) -> Sequence[SourceDisk]:
         """Begin to record changes, and open every disk for reading."""
 
+    def check_layout(self) -> None:
+        """:raises Conflict: a disk is another, has another size or is worked on, or the hardware is not what it was.
+
+        As compared with when :meth:`open_disks` was called; the error's code says which of it.
+        """
+
     def close_disks(self) -> None:
         """After the last round.
 
@@ -88,7 +94,7 @@ class Source(Protocol):
         """Begin to take the state out of the stopped domain."""
 
     def check_unchanged(self) -> None:
-        """:raises Conflict: the guest has run, or a disk was written, since its state was taken."""
+        """:raises Conflict: the guest has run, or a disk was written, since its state was taken; or as check_layout."""
 
     def cancel(self) -> None:
         """Make a blocking call of another thread return. Safe at any time."""

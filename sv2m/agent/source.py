@@ -17,7 +17,7 @@ from sv2m.agent.streams import RecordWriter, StreamWriter
 from sv2m.edm import ports
 from sv2m.edm.ports import KeyReader, Total
 from sv2m.edm.spec import SourceSpec, StreamSpec
-from sv2m.errors import Conflict, LocalError, SV2MError
+from sv2m.errors import Conflict, HypervisorError, LocalError, SV2MError
 from sv2m.protocol.plan import DISK, MEMORY
 from sv2m.protocol.segments import OVERHEAD, Manifest, Sealer, ticket
 from sv2m.transfer.sender import Sender, SenderOptions
@@ -170,14 +170,24 @@ class SourceJob(Job):
             vmk = keys.read(spec.vmk_ref)
             self._transfer(spec, vmk, options)
         except SV2MError as error:
-            self._close_sender(error)
-            self._end_in_failure(error)
+            reason = self._reason(error)
+            self._close_sender(reason)
+            self._end_in_failure(reason)
         except Exception:
             failure = self._unexpected("while sending")
             self._close_sender(failure)
             self._end_in_failure(failure)
         finally:
             vmk[:] = bytes(len(vmk))
+
+    def _reason(self, error: SV2MError) -> SV2MError:
+        """A guest that ended, or is another than it was, explains why QEMU failed us better than QEMU does."""
+        if type(error) is HypervisorError and error.code == HypervisorError.code:
+            try:
+                self._source.check_layout()
+            except SV2MError as found:
+                return found
+        return error
 
     def _close_sender(self, error: SV2MError | None = None) -> None:
         if self._sender is not None:
@@ -221,6 +231,7 @@ class SourceJob(Job):
         sender.window.check()
         self._become(ports.FINISHING)
         self._source.check_stopped()
+        self._source.check_layout()
         # A resume before this moment is not ours to judge; one after it spoils what is sealed.
         self._ran.clear()
         for disk, records in disks:
@@ -257,6 +268,7 @@ class SourceJob(Job):
                 if former is not None:
                     self._progress(more=disk.changed())
                 self._copy(disk, records, last=False)
+            self._source.check_layout()
             changed = sum(disk.changed() for disk, _ in disks)
             # Rounds that shrink no more only cost: the guest writes as fast as we send.
             if changed <= options.threshold or (former is not None and changed > former * 0.9):

@@ -42,6 +42,13 @@ def whole(field: str, value: int, low: int, high: int) -> None:
         raise invalid(field, f"must be a whole number from {low} to {high}")
 
 
+def power(field: str, value: int, low: int, high: int) -> None:
+    """A power of two between low and high, both included."""
+    whole(field, value, low, high)
+    if value & (value - 1):
+        raise invalid(field, "must be a power of two")
+
+
 def flag(field: str, value: bool) -> None:
     """True or False."""
     if type(value) is not bool:

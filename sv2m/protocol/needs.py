@@ -17,8 +17,12 @@ from sv2m.protocol import fields as check
 MAX_DISKS: Final = 32
 MAX_NICS: Final = 32
 MAX_DEVICES: Final = 128
+MAX_ADDRESSES: Final = 256
 #: 64 TiB: more than any volume back end makes in one piece.
 MAX_DISK_BYTES: Final = 1 << 46
+#: Of a logical or physical block; QEMU takes powers of two within these (hw/core/qdev-properties-system.c).
+MIN_BLOCK: Final = 512
+MAX_BLOCK: Final = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Disk:
     :param target: device name in the domain, such as vda.
     :param bus: libvirt bus name, such as virtio.
     :param size: bytes that the guest sees.
+    :param logical_block_size: bytes; the guest reads and writes multiples of it (virtio 1.2, 5.2.4, blk_size).
+    :param physical_block_size: bytes; no less than the logical one.
     :param volume_gb: GiB of the Cinder volume behind it; 0 for a local disk.
     :param encrypted: whether an EIK opens it.
     :param cipher: LUKS cipher, such as aes-xts-plain64; empty when not encrypted.
@@ -71,6 +77,8 @@ class Disk:
     target: str
     bus: str
     size: int
+    logical_block_size: int
+    physical_block_size: int
     volume_gb: int
     encrypted: bool
     cipher: str
@@ -82,6 +90,8 @@ class Disk:
         check.token("Disk.target", self.target)
         check.token("Disk.bus", self.bus)
         check.whole("Disk.size", self.size, 1, MAX_DISK_BYTES)
+        check.power("Disk.logical_block_size", self.logical_block_size, MIN_BLOCK, MAX_BLOCK)
+        check.power("Disk.physical_block_size", self.physical_block_size, self.logical_block_size, MAX_BLOCK)
         check.whole("Disk.volume_gb", self.volume_gb, 0, MAX_DISK_BYTES >> 30)
         check.flag("Disk.encrypted", self.encrypted)
         check.token("Disk.cipher", self.cipher, empty=True)
@@ -128,6 +138,8 @@ class Needs:
     :param nics: every interface, in the order of their indexes.
     :param devices: kinds of all other devices whose state QEMU carries, sorted, repeated as often as they
         occur.
+    :param addresses: where each device sits on the guest's buses, such as disk-vda=pci-0000:04:00.0; sorted, no two
+        the same.
     """
 
     name: str
@@ -146,6 +158,7 @@ class Needs:
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
     devices: tuple[str, ...]
+    addresses: tuple[str, ...]
 
     def __post_init__(self) -> None:
         check.text("Needs.name", self.name, 1, 255)
@@ -164,10 +177,14 @@ class Needs:
         check.items("Needs.disks", self.disks, Disk, 1, MAX_DISKS)
         check.items("Needs.nics", self.nics, Nic, 0, MAX_NICS)
         check.items("Needs.devices", self.devices, str, 0, MAX_DEVICES)
-        for device in self.devices:
-            check.token("Needs.devices", device)
-            if len(device) > 64:
-                raise check.invalid("Needs.devices", "must have names of at most 64 characters")
+        check.items("Needs.addresses", self.addresses, str, 0, MAX_ADDRESSES)
+        for field in ("devices", "addresses"):
+            for name in getattr(self, field):
+                check.token(f"Needs.{field}", name)
+                if len(name) > 64:
+                    raise check.invalid(f"Needs.{field}", "must have names of at most 64 characters")
+        if list(self.addresses) != sorted(set(self.addresses)):
+            raise check.invalid("Needs.addresses", "must be sorted, and none of them twice")
         if list(self.devices) != sorted(self.devices):
             raise check.invalid("Needs.devices", "must be sorted")
         if [disk.index for disk in self.disks] != list(range(len(self.disks))):
@@ -202,6 +219,7 @@ class Needs:
         values["disks"] = tuple(Disk(**_exactly(Disk, disk)) for disk in _sequence("disks", values["disks"]))
         values["nics"] = tuple(Nic(**_exactly(Nic, nic)) for nic in _sequence("nics", values["nics"]))
         values["devices"] = tuple(_sequence("devices", values["devices"]))
+        values["addresses"] = tuple(_sequence("addresses", values["addresses"]))
         return cls(**values)
 
 

@@ -40,6 +40,8 @@ NEEDS = {
             "target": "vda",
             "bus": "virtio",
             "size": 1 << 30,
+            "logical_block_size": 512,
+            "physical_block_size": 512,
             "volume_gb": 1,
             "encrypted": True,
             "cipher": "aes-xts-plain64",
@@ -49,6 +51,7 @@ NEEDS = {
     ],
     "nics": [{"index": 0, "mac": "fa:16:3e:11:22:33", "model": "virtio", "mtu": 1500}],
     "devices": ["memballoon:virtio", "rng:virtio"],
+    "addresses": ["disk-vda=pci-0000:03:00.0", "interface-0=pci-0000:02:00.0"],
 }
 
 

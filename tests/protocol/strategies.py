@@ -34,12 +34,15 @@ def disks(draw: st.DrawFn) -> tuple[p.Disk, ...]:
     result = []
     for index in range(count):
         encrypted = draw(st.booleans())
+        logical = draw(st.integers(9, 21))
         result.append(
             p.Disk(
                 index=index,
                 target=draw(TOKEN),
                 bus=draw(TOKEN),
                 size=draw(st.integers(1, 1 << 46)),
+                logical_block_size=1 << logical,
+                physical_block_size=1 << draw(st.integers(logical, 21)),
                 volume_gb=draw(st.integers(0, 65536)),
                 encrypted=encrypted,
                 cipher=draw(TOKEN) if encrypted else "",
@@ -78,6 +81,7 @@ def needs(draw: st.DrawFn) -> p.Needs:
             for index in range(draw(st.integers(0, 3)))
         ),
         devices=tuple(sorted(draw(st.lists(TOKEN, max_size=5)))),
+        addresses=tuple(sorted(draw(st.sets(TOKEN, max_size=5)))),
     )
 
 

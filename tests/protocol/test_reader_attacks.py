@@ -254,6 +254,7 @@ def test_the_largest_messages_fit_their_caps() -> None:
     ]
     needs["nics"] = [{**needs["nics"][0], "index": n, "model": "m" * 128} for n in range(32)]
     needs["devices"] = ["d" * 64] * 128
+    needs["addresses"] = [f"{n:064}" for n in range(256)]
     party = p.Party("cloud-a.sv2m", (bytes(4096),) * 5)
     offered = p.Offer(
         pair.offer.migration_id,

@@ -13,45 +13,50 @@ from typing import Any
 
 from sv2m.agent.hypervisor import Extent
 from sv2m.agent.libvirt import monitor
-from sv2m.agent.libvirt.domain import DomainDisk, aliases
 from sv2m.agent.libvirt.export import ExportServer
+from sv2m.agent.libvirt.layout import OpenDisk, bitmaps
 from sv2m.agent.libvirt.nbdreader import ALLOCATION, NbdReader
-from sv2m.errors import HypervisorError
+from sv2m.errors import HypervisorError, ServerChanged
 
 
-def block_devices(domain: Any) -> dict[str, dict[str, Any]]:
-    """QEMU's block devices by the target that libvirt gives them: the ``inserted`` part of ``query-block``.
+def check_recorded(domain: Any, target: str, prefix: str) -> int:
+    """Bytes marked in the bitmap of a migration on the node that the guest writes a disk to.
 
-    :raises HypervisorError: QEMU's devices and libvirt's disks cannot be told apart.
+    :param prefix: how the bitmap's name begins.
+    :raises ServerChanged: there is none, or it does not record.
     """
-    inserted = {}
-    for device in monitor.command(domain, "query-block"):
-        if device.get("inserted"):
-            # /machine/peripheral/virtio-disk0/virtio-backend, or the alias itself
-            for part in device.get("qdev", "").split("/"):
-                inserted[part] = device["inserted"]
-    named = aliases(domain.XMLDesc(0))
-    found = {target: inserted[alias] for target, alias in named.items() if alias and alias in inserted}
-    nodes = [device["node-name"] for device in found.values()]
-    if len(set(nodes)) != len(nodes):
-        raise HypervisorError("two disks of this server are one block device in QEMU")
-    return found
+    found = [bitmap for bitmap in bitmaps(domain, target) if bitmap.name.startswith(prefix)]
+    if not any(bitmap.recording for bitmap in found):
+        raise ServerChanged(
+            f"QEMU has lost the record of changes of disk {target}: somebody removed it or changed the image",
+            code="record-lost",
+        )
+    return max(bitmap.count for bitmap in found)
 
 
 class BitmapDisk:
-    """One disk. See :class:`sv2m.agent.hypervisor.SourceDisk`."""
+    """One disk. See :class:`sv2m.agent.hypervisor.SourceDisk`.
+
+    :param disk: as QEMU had it open when the migration began; the rounds read and watch its node.
+    """
 
     def __init__(
-        self, domain: Any, disk: DomainDisk, tag: str, server: ExportServer, cancelled: Callable[[], bool]
+        self,
+        *,
+        domain: Any,
+        target: str,
+        index: int,
+        disk: OpenDisk,
+        tag: str,
+        server: ExportServer,
+        cancelled: Callable[[], bool],
     ) -> None:
-        inserted = block_devices(domain).get(disk.target)
-        if inserted is None:
-            raise HypervisorError(f"QEMU knows no disk {disk.target}")
-        self.index = disk.index
-        self.size: int = inserted["image"]["virtual-size"]
-        self._node: str = inserted["node-name"]
+        self.index = index
+        self.size = disk.size
+        self._node = disk.node
+        self._target = target
         self._domain = domain
-        self._name = f"{tag}-{disk.index}"
+        self._name = f"{tag}-{index}"
         self._server = server
         self._cancelled = cancelled
         self._round = 0
@@ -82,13 +87,11 @@ class BitmapDisk:
         return self._reader.read(extents, chunk)
 
     def changed(self) -> int:
-        """Bytes marked in the newest bitmap."""
-        for node in monitor.command(self._domain, "query-named-block-nodes", flat=True):
-            if node["node-name"] == self._node:
-                for bitmap in node.get("dirty-bitmaps", ()):
-                    if bitmap.get("name") == self._newest:
-                        return int(bitmap["count"])
-        raise HypervisorError(f"QEMU has lost the record of changes of disk {self.index}")
+        """Bytes marked in the newest bitmap.
+
+        :raises ServerChanged: what the guest writes is not in it.
+        """
+        return check_recorded(self._domain, self._target, str(self._newest))
 
     def close(self) -> None:
         """No more rounds; the newest bitmap goes on recording."""

@@ -56,6 +56,7 @@ _WHY_NOT = {
     "nvram": "non-volatile memory",
     "lease": "a lock manager's lease",
 }
+_SECTOR = 512
 _NIC_TYPES = frozenset({"bridge", "ethernet", "network", "user"})
 _KIB = {
     "b": 1 / 1024,
@@ -73,7 +74,7 @@ _KIB = {
 class DomainDisk:
     """One disk of a domain. ``size`` is not in the XML; whoever opens the disk knows it.
 
-    ``source`` is the path (file, block) or ``(pool, volume)``; ``format`` libvirt's driver type.
+    ``source`` is the path (file, block) or ``(pool, volume)``; ``format`` libvirt's driver type; block sizes in bytes.
     """
 
     index: int
@@ -85,12 +86,15 @@ class DomainDisk:
     encrypted: bool
     secret_uuid: str
     serial: str
+    logical_block_size: int
+    physical_block_size: int
 
 
 @dataclass(frozen=True)
 class DomainFacts:
     """Everything of a domain that must be the same at A and at B, and what SV2M cannot move of it.
 
+    ``addresses`` says of each device where it sits: QEMU names the state of a device by that.
     ``refusals`` names each thing in words for an operator; empty means movable.
     """
 
@@ -108,6 +112,7 @@ class DomainFacts:
     disks: tuple[DomainDisk, ...]
     nics: tuple[dict[str, Any], ...]
     devices: tuple[str, ...]
+    addresses: tuple[str, ...]
     refusals: tuple[str, ...] = field(default=())
 
 
@@ -151,6 +156,7 @@ def _facts(root: ET.Element) -> DomainFacts:
         disks=disks,
         nics=nics,
         devices=devices,
+        addresses=tuple(sorted(set(_addresses(root)))),
         refusals=tuple(refusals),
     )
 
@@ -212,6 +218,7 @@ def _disks(root: ET.Element, refusals: list[str]) -> Iterator[DomainDisk]:
         if encryption is None:
             encryption = disk.find("encryption")
         secret = encryption.find("secret") if encryption is not None else None
+        blocks = disk.find("blockio")
         where: str | tuple[str, str] = source.get("file") or source.get("dev") or ""
         if kind == "volume":
             where = (source.get("pool", ""), source.get("volume", ""))
@@ -225,7 +232,14 @@ def _disks(root: ET.Element, refusals: list[str]) -> Iterator[DomainDisk]:
             encrypted=encryption is not None,
             secret_uuid=secret.get("uuid", "") if secret is not None else "",
             serial=disk.findtext("serial", ""),
+            logical_block_size=_block_size(blocks, "logical"),
+            physical_block_size=_block_size(blocks, "physical"),
         )
+
+
+def _block_size(blocks: ET.Element | None, kind: str) -> int:
+    """Where the XML is silent, QEMU gives the guest blocks of 512 bytes (blkconf_blocksizes in hw/block/block.c)."""
+    return int(blocks.get(f"{kind}_block_size", _SECTOR)) if blocks is not None else _SECTOR
 
 
 def _nics(root: ET.Element, refusals: list[str]) -> Iterator[dict[str, Any]]:
@@ -281,6 +295,34 @@ def _devices(root: ET.Element, refusals: list[str]) -> tuple[str, ...]:
     if root.find("os/kernel") is not None:
         kinds["boot:kernel"] += 1
     return tuple(sorted(kind if count == 1 else f"{kind}-x{count}" for kind, count in kinds.items()))
+
+
+def _addresses(root: ET.Element) -> Iterator[str]:
+    """``name=bus-place`` of every device that has a place of its own on a bus of the guest."""
+    nics = 0
+    for device in root.find("devices") or ():
+        name = _model(device)
+        if device.tag == "disk":
+            target = device.find("target")
+            name = target.get("dev", "") if target is not None else ""
+        elif device.tag == "interface":
+            name, nics = str(nics), nics + 1
+        elif device.tag == "controller":
+            name = f"{device.get('type')}-{device.get('index', '0')}"
+        address = device.find("address")
+        if address is None or (device.tag, _model(device)) in _IMPLICIT:
+            continue
+        yield f"{device.tag}-{name}={address.get('type')}-{_place(address)}"
+
+
+def _place(address: ET.Element) -> str:
+    """Where on its bus, in short."""
+    if address.get("type") == "pci":
+        domain, bus, slot, function = (
+            int(address.get(key, "0"), 16) for key in ("domain", "bus", "slot", "function")
+        )
+        return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+    return ",".join(f"{key}.{value}" for key, value in sorted(address.items()) if key != "type")
 
 
 def _model(device: ET.Element) -> str:

@@ -12,13 +12,12 @@ import libvirt
 from sv2m.agent.hypervisor import Description
 from sv2m.agent.libvirt import monitor
 from sv2m.agent.libvirt.connection import Connection
-from sv2m.agent.libvirt.disks import block_devices
 from sv2m.agent.libvirt.domain import DomainFacts, facts
 from sv2m.agent.libvirt.landing import LibvirtLanding
+from sv2m.agent.libvirt.layout import MIGRATABLE, OpenDisk, open_disks
 from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
 from sv2m.errors import HypervisorError, NotFound, ServerNotMovable
 
-_MIGRATABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
 _POWER = {libvirt.VIR_DOMAIN_RUNNING: "running", libvirt.VIR_DOMAIN_PAUSED: "paused"}
 
 
@@ -52,15 +51,16 @@ class LibvirtHypervisor:
         power = _POWER.get(domain.state()[0])
         if power is None:
             raise ServerNotMovable(f"server {domain.UUIDString()} neither runs nor is paused")
-        found = facts(domain.XMLDesc(_MIGRATABLE))
-        devices = block_devices(domain)
-        refusals = list(found.refusals) + _image_refusals(found, devices)
+        found = facts(domain.XMLDesc(MIGRATABLE))
+        # Of devices that are refused QEMU need not know what is asked of a disk.
+        disks = {} if found.refusals else open_disks(domain)
+        refusals = list(found.refusals) or _disk_refusals(domain, found, disks)
         if refusals:
             raise ServerNotMovable("this server has " + "; and ".join(refusals))
         check_first_time(domain)
-        sizes = {target: device["image"]["virtual-size"] for target, device in devices.items()}
+        _check_blockers(domain)
         return Description(
-            needs=needs_of(found, sizes),
+            needs=needs_of(found, disks),
             power=power,
             memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
         )
@@ -96,13 +96,28 @@ class LibvirtHypervisor:
         return LibvirtLanding(self._connection, server_id, workdir, self._timeout)
 
 
-def _image_refusals(found: DomainFacts, devices: dict[str, dict[str, Any]]) -> list[str]:
-    missing = [disk.target for disk in found.disks if disk.target not in devices]
-    return [f"disk {target}, which QEMU does not have open" for target in missing]
+def _disk_refusals(domain: Any, found: DomainFacts, disks: Mapping[str, OpenDisk]) -> list[str]:
+    missing = [disk.target for disk in found.disks if disk.target not in disks]
+    jobs = [job["type"] for job in monitor.command(domain, "query-block-jobs")]
+    return [f"disk {target}, which QEMU does not have open" for target in missing] + [
+        f"a block job ({job}) on a disk, for instance of a backup" for job in jobs
+    ]
 
 
-def needs_of(found: DomainFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The descriptor's part that the hypervisor knows. ``sizes``: bytes of each disk, by its target."""
+def _check_blockers(domain: Any) -> None:
+    """:raises ServerNotMovable: QEMU would not send the guest's state, and says why."""
+    blockers = monitor.command(domain, "query-migrate").get("blocked-reasons", ())
+    if blockers:
+        raise ServerNotMovable(
+            f"QEMU does not let this server be migrated: {'; '.join(blockers)}", code="migration-blocked"
+        )
+
+
+def needs_of(found: DomainFacts, open_as: Mapping[str, OpenDisk]) -> dict[str, Any]:
+    """The descriptor's part that the hypervisor knows.
+
+    :param open_as: how QEMU has each disk open, by its target.
+    """
     return {
         "vm": found.uuid,
         "vcpus": found.vcpus,
@@ -118,7 +133,9 @@ def needs_of(found: DomainFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
                 "index": disk.index,
                 "target": disk.target,
                 "bus": disk.bus,
-                "size": sizes[disk.target],
+                "size": open_as[disk.target].size,
+                "logical_block_size": open_as[disk.target].logical_block_size,
+                "physical_block_size": open_as[disk.target].physical_block_size,
                 "encrypted": disk.encrypted,
                 "boot": disk.index == 0,
                 # Not part of the descriptor: the volume's id, by which its encryption is found in Cinder.
@@ -128,4 +145,5 @@ def needs_of(found: DomainFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
         ],
         "nics": [dict(nic) for nic in found.nics],
         "devices": list(found.devices),
+        "addresses": list(found.addresses),
     }

@@ -10,15 +10,17 @@ from typing import Any
 
 import libvirt
 
+from sv2m.agent import private
 from sv2m.agent.libvirt import monitor
 from sv2m.agent.libvirt.connection import Connection
-from sv2m.agent.libvirt.disks import BitmapDisk
-from sv2m.agent.libvirt.domain import facts
+from sv2m.agent.libvirt.disks import BitmapDisk, check_recorded
 from sv2m.agent.libvirt.export import ExportServer, remove_leftovers
+from sv2m.agent.libvirt.layout import Layout, check_layout, read_layout
 from sv2m.agent.libvirt.memory import MemoryPipe, restore_bandwidth
-from sv2m.errors import Conflict, HypervisorError, NotFound
+from sv2m.errors import Conflict, HypervisorError, NotFound, ServerChanged
 
-_FLAGS = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+#: File in the job's directory: the domain's layout when its disks were opened, for a restarted agent.
+_NOTE = "layout"
 
 
 def check_first_time(domain: Any) -> None:
@@ -69,13 +71,28 @@ class LibvirtSource:
         """See the port."""
         domain = self._domain
         check_first_time(domain)
-        found = facts(domain.XMLDesc(_FLAGS))
+        layout = read_layout(domain)
+        with private.create(self._workdir / _NOTE) as file:
+            file.write(layout.to_json())
         self._server = ExportServer(domain, self._tag, self._workdir)
         self._server.start()
         self._disks = [
-            BitmapDisk(domain, disk, self._tag, self._server, self._cancelled.is_set) for disk in found.disks
+            BitmapDisk(
+                domain=domain,
+                target=target,
+                index=index,
+                disk=disk,
+                tag=self._tag,
+                server=self._server,
+                cancelled=self._cancelled.is_set,
+            )
+            for index, (target, disk) in enumerate(layout.disks.items())
         ]
         return self._disks
+
+    def check_layout(self) -> None:
+        """See the port."""
+        check_layout(self._layout(), self._running_domain())
 
     def close_disks(self) -> None:
         """See the port."""
@@ -113,14 +130,14 @@ class LibvirtSource:
         migration = monitor.command(domain, "query-migrate").get("status")
         if status != "postmigrate" or migration != "completed":
             raise Conflict(f"server {self._server_id} has run since its state was taken (QEMU says {status})")
-        written = [
-            bitmap["name"]
-            for node in monitor.command(domain, "query-named-block-nodes", flat=True)
-            for bitmap in node.get("dirty-bitmaps", ())
-            if bitmap.get("name", "").startswith(self._tag) and bitmap["count"]
-        ]
-        if written:
-            raise Conflict(f"a disk of server {self._server_id} was written since its state was taken")
+        layout = self._layout()
+        check_layout(layout, domain)
+        for target in layout.disks:
+            if check_recorded(domain, target, self._tag):
+                raise ServerChanged(
+                    f"disk {target} of server {self._server_id} was written since its state was taken",
+                    code="disk-written",
+                )
 
     def cancel(self) -> None:
         """See the port."""
@@ -140,6 +157,22 @@ class LibvirtSource:
             remove_leftovers(domain, self._tag)
         if self._server is not None:
             self._server.path.unlink(missing_ok=True)
+
+    def _layout(self) -> Layout:
+        try:
+            return Layout.from_json((self._workdir / _NOTE).read_text())
+        except (OSError, ValueError) as error:
+            raise HypervisorError(f"the note of server {self._server_id}'s layout cannot be read: {error}") from error
+
+    def _running_domain(self) -> Any:
+        domain = self._active_domain()
+        if domain is None:
+            raise HypervisorError(
+                f"server {self._server_id} has ended: it was shut down from within, or its QEMU crashed",
+                code="server-ended",
+                remedy="Start the server, and a new migration. The logs of libvirt and QEMU may say why it ended.",
+            )
+        return domain
 
     def _active_domain(self) -> Any | None:
         try:

@@ -58,6 +58,8 @@ _NEEDS = Struct(
                     "target": _TEXT,
                     "bus": _TEXT,
                     "size": _INTEGER,
+                    "logical_block_size": _INTEGER,
+                    "physical_block_size": _INTEGER,
                     "volume_gb": _INTEGER,
                     "encrypted": _BOOLEAN,
                     "cipher": _TEXT,
@@ -71,6 +73,7 @@ _NEEDS = Struct(
             Struct(n.Nic, {"index": _INTEGER, "mac": _TEXT, "model": _TEXT, "mtu": _INTEGER}),
         ),
         "devices": Many("sv2m:Device", _TEXT),
+        "addresses": Many("sv2m:Address", _TEXT),
     },
 )
 _DECISION = Choice(

@@ -26,7 +26,7 @@ def check(data: bytes) -> None:
         return
     promise(Needs.from_dict(json.loads(json.dumps(needs.to_dict()))) == needs, "what was read is not what is written")
     promise(plain == json.loads(json.dumps(needs.to_dict())), "something was taken that no descriptor has")
-    promise(all("/" not in one for one in (needs.machine, *needs.devices)), "a path got in")
+    promise(all("/" not in one for one in (needs.machine, *needs.devices, *needs.addresses)), "a path got in")
 
 
 def make() -> Target:

@@ -36,25 +36,30 @@ XML = """<domain type='kvm'>
           <secret type='passphrase' uuid='0d1f7f0e-97f8-4f0e-9a51-7a5d8c5f0a11'/>
         </encryption>
       </source>
+      <blockio logical_block_size='512' physical_block_size='4096'/>
       <target dev='vda' bus='virtio'/>
       <serial>7c9b1f0e-97f8-4f0e-9a51-7a5d8c5f0a11</serial>
       <alias name='virtio-disk0'/>
     </disk>
     <interface type='bridge'>
       <mac address='fa:16:3e:00:00:01'/><source bridge='br-int'/><model type='virtio'/><mtu size='1450'/>
+      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
     </interface>
     <controller type='pci' index='0' model='pcie-root'/>
     <controller type='pci' index='1' model='pcie-root-port'/>
     <controller type='pci' index='2' model='pcie-root-port'/>
     <controller type='usb' index='0' model='none'/>
     <serial type='pty'><target type='isa-serial' port='0'/></serial>
+    <channel type='unix'><target type='virtio'/>
+      <address type='virtio-serial' controller='0' bus='0' port='1'/></channel>
     <console type='pty'><target type='serial' port='0'/></console>
     <input type='mouse' bus='ps2'/>
     <input type='keyboard' bus='ps2'/>
     <graphics type='vnc' port='-1'/>
     <video><model type='virtio' heads='1' primary='yes'/></video>
     <memballoon model='virtio'/>
-    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend>
+      <address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/></rng>
   </devices>
 </domain>"""
 

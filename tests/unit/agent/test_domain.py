@@ -8,16 +8,17 @@ import pytest
 from sv2m.agent.libvirt.compare import compare
 from sv2m.agent.libvirt.domain import facts
 from sv2m.agent.libvirt.driver import needs_of
+from sv2m.agent.libvirt.layout import OpenDisk
 from sv2m.errors import Conflict
 from sv2m.protocol.needs import Needs
 from tests.unit.agent.domains import XML, with_device
 
-SIZES = {"vda": 1 << 30}
+OPEN = {"vda": OpenDisk("libvirt-1-format", (), 1 << 30, 512, 4096)}
 NAMED = {"name": "vm", "root_gb": 1, "ephemeral_gb": 0, "swap_mb": 0}
 
 
 def described(xml: str = XML) -> dict[str, object]:
-    return needs_of(facts(xml), SIZES)
+    return needs_of(facts(xml), OPEN)
 
 
 def test_the_facts_make_a_descriptor_that_the_protocol_takes() -> None:
@@ -35,6 +36,11 @@ def test_the_facts_make_a_descriptor_that_the_protocol_takes() -> None:
     assert "timer:hpet-no" in needs.devices
     assert "video:virtio" in needs.devices
     assert "cpu:vme-require" in needs.devices
+    assert needs.addresses == (
+        "channel-virtio=virtio-serial-bus.0,controller.0,port.1",
+        "interface-0=pci-0000:01:00.0",
+        "rng-virtio=pci-0000:02:00.0",
+    )
 
 
 def test_what_is_part_of_every_machine_does_not_count() -> None:
@@ -108,6 +114,14 @@ def test_the_same_domain_fits_itself() -> None:
         ("dev='vda'", "dev='vdb'", "vda on virtio at the source, vdb on virtio here"),
         ("<timer name='hpet' present='no'/>", "", "timer:hpet-no only at the source"),
         ("<emulator>", "<tpm model='x'/><emulator>", "a TPM"),
+        (
+            "bus='0x01' slot='0x00'",
+            "bus='0x07' slot='0x00'",
+            "device addresses: interface-0=pci-0000:01:00.0 only at the source, interface-0=pci-0000:07:00.0 only here",
+        ),
+        ("bus='0x02' slot='0x00'", "bus='0x02' slot='0x01'", "rng-virtio=pci-0000:02:01.0 only here"),
+        ("blockio logical_block_size='512'", "blockio logical_block_size='4096'", "512 and 4096 bytes at the source"),
+        ("physical_block_size='4096'/>", "/>", "512 and 4096 bytes at the source, of 512 and 512 here"),
     ],
 )
 def test_every_difference_is_named(old: str, new: str, word: str) -> None:

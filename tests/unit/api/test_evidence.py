@@ -202,6 +202,8 @@ NEEDS = {
             "target": "vda",
             "bus": "virtio",
             "size": 1 << 30,
+            "logical_block_size": 512,
+            "physical_block_size": 512,
             "volume_gb": 1,
             "encrypted": True,
             "cipher": "aes-xts-plain64",
@@ -211,6 +213,7 @@ NEEDS = {
     ],
     "nics": [],
     "devices": [],
+    "addresses": [],
 }
 
 

@@ -280,7 +280,8 @@ class Agent:
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
         needs = copy.deepcopy(clouds.NEEDS)
-        disk = {key: needs["disks"][0][key] for key in ("index", "target", "bus", "size", "boot")}
+        cinders = ("volume_gb", "cipher", "key_size")
+        disk = {key: value for key, value in needs["disks"][0].items() if key not in cinders}
         needs["disks"] = [{**disk, "size": self.disk_size or disk["size"], "serial": "volume"}]
         streams = [{"kind": "memory", "index": 0, "size": 128 << 20}, {"kind": "disk", "index": 0, "size": 1 << 30}]
         return {"needs": needs, "power": "running", "streams": streams}
