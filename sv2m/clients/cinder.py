@@ -59,6 +59,8 @@ class Volume:
     servers: tuple[str, ...]
     """Servers that it is attached to."""
     metadata: Mapping[str, str]
+    migration_status: str = ""
+    """Of its migration to another storage; empty, ``success`` and ``error`` where none is under way."""
     group_id: str = ""
     """The group that it is in, if any."""
     created_at: datetime | None = None
@@ -310,6 +312,7 @@ def _volume(body: Mapping[str, Any]) -> Volume:
         project_id=body.get("os-vol-tenant-attr:tenant_id") or "",
         servers=tuple(str(one["server_id"]) for one in body.get("attachments") or ()),
         metadata=dict(body.get("metadata") or {}),
+        migration_status=body.get("migration_status") or "",
         group_id=body.get("group_id") or "",
         created_at=datetime.fromisoformat(body["created_at"]).replace(tzinfo=UTC) if body.get("created_at") else None,
         placed=bool(body.get("os-vol-host-attr:host", True)),

@@ -17,7 +17,8 @@ class Storage:
         self._glance = glance
 
     def get(self, volume_id: str) -> dict[str, Any]:
-        """A volume: id, name, status, size (GiB), type, encrypted, multiattach, bootable, group (id), servers (ids).
+        """A volume: id, name, status, migration_status, size (GiB), type, encrypted, multiattach, bootable, group (id),
+        servers (ids).
 
         :raises sv2m.errors.NotFound: there is no such volume.
         """
@@ -26,6 +27,7 @@ class Storage:
             "id": volume.id,
             "name": volume.name,
             "status": volume.status,
+            "migration_status": volume.migration_status,
             "size": volume.size_gb,
             "type": volume.volume_type,
             "encrypted": volume.encrypted,

@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from sv2m import errors, protocol
-from sv2m.engine.marking import check_not_released
+from sv2m.engine.marking import check_not_locked, check_not_released
 from sv2m.engine.work import Work
 
 MOVABLE = ("ACTIVE", "PAUSED")
+#: Of a volume's migration: none, or one that is over (cinder/volume/api.py asks the same before it begins another).
+_NOT_MIGRATING = (None, "", "none", "success", "error")
 
 
 def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -30,6 +32,7 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
             f"server {server['id']} is busy: {server['task_state']}", remedy="Wait until Nova has finished with it."
         )
     check_not_released(work, server)
+    check_not_locked(work, server)
     if server["config_drive"]:
         raise errors.ServerNotMovable(f"server {server['id']} has a config drive")
     seen = work.services.edm.describe(work.context, server["host"], server["id"])
@@ -84,11 +87,36 @@ def _surely_travels(needs: dict[str, Any]) -> list[int]:
     return [disk["size"] for disk in needs["disks"] if disk["encrypted"]]
 
 
-def check_no_snapshots(work: Work, volume_id: str) -> None:
-    """Refuse a volume that Cinder would not delete once its server runs at B; Nova's lock keeps nobody from Cinder.
+def check_volume(work: Work, volume_id: str, server_id: str) -> dict[str, Any]:
+    """A volume as Cinder shows it, if Cinder does nothing with it, and would delete it once its server runs at B.
 
-    :raises ServerNotMovable: it has snapshots.
+    :raises ServerNotMovable: a backup, migration, retype, transfer or extension is under way, it has snapshots, or it
+        is attached elsewhere.
     """
+    volume: dict[str, Any] = work.services.volumes.get(volume_id)
+    if volume["multiattach"]:
+        raise errors.ServerNotMovable(f"volume {volume_id} may be attached to several servers (multiattach)")
+    if volume["group"]:
+        raise errors.ServerNotMovable(
+            f"volume {volume_id} is in group {volume['group']}", remedy="Take it out of the group first."
+        )
+    if volume["status"] != "in-use" or volume["migration_status"] not in _NOT_MIGRATING:
+        raise errors.ServerNotMovable(
+            f"Cinder is busy with volume {volume_id}: its status is {volume['status']}, its migration's "
+            f"{volume['migration_status'] or 'none'}",
+            code="volume-busy",
+            remedy="Wait until Cinder has finished with it.",
+        )
+    if set(volume["servers"]) != {server_id}:
+        raise errors.ServerNotMovable(
+            f"volume {volume_id} is attached to {', '.join(sorted(volume['servers'])) or 'nothing'}, says Cinder, and "
+            "not to this server alone"
+        )
+    _check_no_snapshots(work, volume_id)
+    return volume
+
+
+def _check_no_snapshots(work: Work, volume_id: str) -> None:
     snapshots = work.services.volumes.snapshots(volume_id)
     if snapshots:
         raise errors.ServerNotMovable(
@@ -104,14 +132,7 @@ def _opened_by_qemu(encryption: dict[str, Any]) -> bool:
 def _volumes(work: Work, server: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for volume_id in server["volume_ids"]:
-        volume = work.services.volumes.get(volume_id)
-        if volume["multiattach"]:
-            raise errors.ServerNotMovable(f"volume {volume_id} may be attached to several servers (multiattach)")
-        if volume["group"]:
-            raise errors.ServerNotMovable(
-                f"volume {volume_id} is in group {volume['group']}", remedy="Take it out of the group first."
-            )
-        check_no_snapshots(work, volume_id)
+        volume = check_volume(work, volume_id, server["id"])
         encryption = work.services.volumes.encryption(volume_id) if volume["encrypted"] else {}
         if encryption and not _opened_by_qemu(encryption):
             raise errors.ServerNotMovable(

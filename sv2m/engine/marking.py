@@ -18,10 +18,12 @@ from sv2m.engine.work import Work, failure
 
 LOG = logging.getLogger(__name__)
 
-#: The reason of the lock of a server that is being moved.
-LOCK_REASON = "SV2M migration {id} to {peer}"
+#: The reason of the lock of a server that is being moved: its owner reads it, and may end it.
+LOCK_REASON = "SV2M migration {id} is under way; openstack secure migration abort {id} ends it; to {peer}"
 #: The reason of the lock of a server that B may be running.
 REASON = "SV2M migration {id} released to {peer}"
+#: Characters of a reason that Nova takes.
+_LONGEST = 255
 _RELEASED = re.compile(r"SV2M migration (\S+) released ")
 #: The error code where a server must not run here, although the database knows nothing of its release.
 RELEASED_BEFORE = "released-before"
@@ -36,10 +38,50 @@ def locked_by(row: Migration, server: dict[str, Any]) -> bool:
 
     :param server: from :class:`sv2m.engine.ports.Servers`.
     """
-    reasons = (LOCK_REASON, REASON) if row.phase in _TAKEN_BACK else (LOCK_REASON,)
-    return bool(server["locked"]) and server["lock_reason"] in [
-        reason.format(id=row.id, peer=row.peer) for reason in reasons
-    ]
+    texts = (LOCK_REASON, REASON) if row.phase in _TAKEN_BACK else (LOCK_REASON,)
+    return bool(server["locked"]) and server["lock_reason"] in [lock_reason(text, row) for text in texts]
+
+
+def lock_reason(text: str, row: Migration) -> str:
+    """What stands at a server as the reason of its lock: ``text`` for this migration, as far as Nova takes it."""
+    return text.format(id=row.id, peer=row.peer)[:_LONGEST]
+
+
+def lock(work: Work) -> None:
+    """Lock a server before anything of it is read, so that its owner plugs in, resizes and reboots nothing meanwhile.
+
+    Written down first: whoever undoes this must know of it. May be repeated.
+
+    :raises ServerNotMovable: somebody else has locked it.
+    :raises HostError: it has been released, by a migration of which this database does not know.
+    """
+    server = work.services.servers.get(work.row.server_id or "")
+    check_not_released(work, server)
+    check_not_locked(work, server)
+    if not work.state.get("locked"):
+        work.remember(locked=True)
+    work.services.servers.lock(server["id"], lock_reason(LOCK_REASON, work.row))
+
+
+def unlock(work: Work) -> None:
+    """Take off the lock that :func:`lock` set, and no other. May be repeated.
+
+    :raises NotFound: there is no such server.
+    """
+    server = work.services.servers.get(work.row.server_id or "")
+    if locked_by(work.row, server):
+        work.services.servers.unlock(server["id"])
+
+
+def check_not_locked(work: Work, server: dict[str, Any]) -> None:
+    """:raises ServerNotMovable: somebody else has locked a server, and so means it to be left alone."""
+    if server["locked"] and not locked_by(work.row, server):
+        reason = f"with the reason: {server['lock_reason']}" if server["lock_reason"] else "without a reason"
+        raise errors.ServerNotMovable(
+            f"server {server['id']} is locked, {reason}",
+            code="server-locked",
+            remedy="Ask whoever locked it; unlock it (openstack server unlock), and try again.",
+        )
 
 
 def mark_released(work: Work) -> None:
@@ -52,7 +94,7 @@ def mark_released(work: Work) -> None:
         return
     server_id = work.row.server_id or ""
     try:
-        work.services.servers.lock(server_id, REASON.format(id=work.id, peer=work.row.peer))
+        work.services.servers.lock(server_id, lock_reason(REASON, work.row))
         marked = released_by(work.services.servers.get(server_id)) == work.id
     except errors.SV2MError as error:
         LOG.warning("Migration %s: server %s is not marked as released: %s", work.id, server_id, error)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sv2m import errors, protocol
 from sv2m.db import messages
-from sv2m.engine import losing
+from sv2m.engine import losing, marking
 from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.marking import check_not_released, locked_by
 from sv2m.engine.work import Work
@@ -28,7 +28,7 @@ def withdraw(work: Work) -> None:
 
     :raises HostError: the VM was released, and only a database restored from a backup believes that it was not.
     """
-    if work.state.get("stopped"):
+    if work.state.get("stopped") or work.state.get("locked"):
         _check_not_released(work)
     restore(work)
     actions = work.machine.local(protocol.Undone(datetime.now(UTC)))
@@ -57,9 +57,9 @@ def restore(work: Work) -> None:
         except errors.HostError as error:
             reached = not isinstance(error, errors.AgentLost)
             LOG.warning("Migration %s: the agent could not be told to abort: %s", work.id, error)
-    if state.get("stopped"):
+    if state.get("stopped") or state.get("locked"):
         try:
-            _bring_back(work, asking=reached)
+            _bring_back(work, asking=reached) if state.get("stopped") else marking.unlock(work)
         except errors.NotFound as error:
             # An administrator may delete what we have locked. Then nobody waits for it, but the keys still have to go.
             LOG.error("Migration %s: the server cannot be brought back, it is gone: %s", work.id, error)

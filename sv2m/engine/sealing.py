@@ -17,7 +17,8 @@ from sv2m import errors, protocol
 from sv2m.db import messages
 from sv2m.engine.asking import Stopping
 from sv2m.engine.lending import lent
-from sv2m.engine.marking import LOCK_REASON, check_not_released
+from sv2m.engine.marking import LOCK_REASON, check_not_released, lock, lock_reason
+from sv2m.engine.unchanged import check_before_stop
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def seal(work: Work) -> protocol.Sealed:
     :returns: what Transfer says: the streams as they came out, the signature's digest, the signature sealed.
     """
     edm, host = work.services.edm, work.row.host or ""
+    lock(work)
     job = source_job(work)
     with lent(work, host, [work.state["vmk_ref"]]):
         edm.start_source(work.context, host, work.id, job)
@@ -45,6 +47,8 @@ def seal(work: Work) -> protocol.Sealed:
         _wait_for(work, host, {"precopy", "ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     # An engine that was restarted may find the agent further than it left it.
     _wait_for(work, host, {"ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
+    if not work.state.get("stopped"):
+        check_before_stop(work)
     _stop_server(work)
     edm.stop_and_finish(work.context, host, work.id)
     _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout, _SILENCE)
@@ -96,7 +100,7 @@ def _stop_server(work: Work) -> None:
     check_not_released(work, servers.get(server_id))
     if not work.state.get("stopped"):
         work.remember(stopped=True, paused_at=datetime.now(UTC).isoformat())
-    servers.lock(server_id, LOCK_REASON.format(id=work.id, peer=work.row.peer))
+    servers.lock(server_id, lock_reason(LOCK_REASON, work.row))
     if work.state["found"] == "ACTIVE":
         timeout = work.services.conf.engine.downtime_timeout
         # An engine that was killed may have asked for it already, and Nova takes no second pause while it pauses.

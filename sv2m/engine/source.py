@@ -11,7 +11,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations
-from sv2m.engine import describing, marking, sealing
+from sv2m.engine import describing, marking, sealing, unchanged
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.work import Work, failure
@@ -66,7 +66,7 @@ def offer(work: Work) -> None:
             "found": server["status"],
             "streams": streams,
             "volumes": [
-                {"id": disk["volume_id"], "encrypted": disk["encrypted"]}
+                {"id": disk["volume_id"], "encrypted": disk["encrypted"], "size": disk["volume_gb"]}
                 for disk in server["disks"]
                 if disk["volume_id"]
             ],
@@ -163,9 +163,7 @@ def hear_prepared(work: Work) -> None:
 def release(work: Work) -> None:
     """``prepared``: the commit. Once this transaction is durable the VM is B's, and A never resumes it by itself."""
     work.check_abort()
-    for volume in work.state["volumes"]:
-        describing.check_no_snapshots(work, volume["id"])
-    work.services.edm.check_unchanged(work.context, work.row.host or "", work.id)
+    unchanged.check_before_release(work)
     now = datetime.now(UTC)
     signed = work.sign(work.machine.local(protocol.Committed(now)))
     work.commit((SENT, signed), remember={"released_at": now.isoformat()})

@@ -128,8 +128,9 @@ def tidy(services: Services, row: Migration) -> None:
 
 
 def _may_stand_still(row: Migration) -> bool:
-    """Whether a server that was given back to its owner at A may have been paused by us since."""
-    return row.role == "source" and row.status != "completed" and bool((row.state or {}).get("stopped"))
+    """Whether a server that was given back to its owner at A may have been locked, or paused, by us since."""
+    state = row.state or {}
+    return row.role == "source" and row.status != "completed" and bool(state.get("stopped") or state.get("locked"))
 
 
 def _let_run(services: Services, row: Migration) -> None:
@@ -146,8 +147,8 @@ def _let_run(services: Services, row: Migration) -> None:
     with database.session() as session:
         if migrations.running_for_server(session, server["id"]) is not None:
             return
-    late = row.state["found"] == "ACTIVE" and server["status"] == "PAUSED" and servers.paused_by_us(server["id"])
-    if late:
+    stopped = row.state.get("stopped") and row.state["found"] == "ACTIVE"
+    if stopped and server["status"] == "PAUSED" and servers.paused_by_us(server["id"]):
         LOG.warning("Migration %s: server %s was paused when it was over; it goes on", row.id, server["id"])
         servers.unpause(server["id"])
         servers.wait_for(server["id"], {"ACTIVE"}, timeout)

@@ -45,8 +45,8 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=ABORT,
-        check_str=personas.ADMIN_OR_PROJECT_MANAGER,
-        description="Abort a migration.",
+        check_str=personas.ADMIN_OR_PROJECT_MEMBER,
+        description="Abort a migration. Its server is locked meanwhile: whoever may use that may get it back.",
         operations=[{"method": "POST", "path": "/v1/migrations/{migration_id}/abort"}],
         scope_types=["project"],
     ),

@@ -11,6 +11,7 @@ from oslo_policy import policy
 ADMIN = "rule:context_is_admin"
 MANAGER = "rule:secure_migration:persona:manager"
 ADMIN_OR_PROJECT_MANAGER = "rule:secure_migration:persona:project_manager"
+ADMIN_OR_PROJECT_MEMBER = "rule:secure_migration:persona:project_member"
 ADMIN_OR_PROJECT_READER = "rule:secure_migration:persona:project_reader"
 
 #: What somebody has to be whom a rule with this check allows.
@@ -18,6 +19,7 @@ NEEDED = {
     ADMIN: "the role admin",
     MANAGER: "the role manager, or admin",
     ADMIN_OR_PROJECT_MANAGER: "the role manager in the project, or admin",
+    ADMIN_OR_PROJECT_MEMBER: "the role member in the project, or admin",
     ADMIN_OR_PROJECT_READER: "the role reader in the project, or admin",
 }
 
@@ -30,6 +32,11 @@ RULES = [
             ADMIN_OR_PROJECT_MANAGER,
             f"{ADMIN} or (role:manager and project_id:%(project_id)s)",
             "A manager of the project, or an administrator.",
+        ),
+        (
+            ADMIN_OR_PROJECT_MEMBER,
+            f"{ADMIN} or (role:member and project_id:%(project_id)s)",
+            "A member of the project, or an administrator.",
         ),
         (
             ADMIN_OR_PROJECT_READER,

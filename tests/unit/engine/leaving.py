@@ -97,6 +97,7 @@ class Nova:
 
     def __init__(self, server_id: str) -> None:
         self.exists, self.status = True, "ACTIVE"
+        self.name, self.host, self.volume_ids = "web", HOST, ["volume"]
         #: What it does with the server just now.
         self.task: str | None = None
         self.lock_reason: str | None = None
@@ -135,9 +136,10 @@ class Nova:
         self._work()
         flavor = {"disk": 1, "ephemeral": 0, "swap": 0}
         power = "paused" if self.status == "PAUSED" or (self.stands and self.power_is_known) else "running"
-        described = {"id": server_id, "name": "web", "status": self.status, "task_state": self.task, "power": power}
+        described = {"id": server_id, "name": self.name, "status": self.status, "task_state": self.task, "power": power}
         lock = {"locked": self.locked, "lock_reason": self.lock_reason}
-        return {**described, **lock, "config_drive": "", "host": HOST, "flavor": flavor, "volume_ids": ["volume"]}
+        where = {"host": self.host, "volume_ids": list(self.volume_ids)}
+        return {**described, **lock, **where, "config_drive": "", "flavor": flavor}
 
     def lock(self, server_id: str, reason: str) -> None:
         self.lock_reason = reason
@@ -219,8 +221,9 @@ class Cinder:
     :param keys: Barbican's.
     """
 
-    def __init__(self, keys: dict[str, bytes]) -> None:
+    def __init__(self, keys: dict[str, bytes], attached_to: str) -> None:
         self.exists = True
+        self.attached_to = attached_to
         self._keys = keys
         self.snapshot_ids: list[str] = []
         #: What differs from an ordinary volume, and from an ordinary encryption.
@@ -228,7 +231,8 @@ class Cinder:
         self.encrypted_by: dict[str, Any] = {}
 
     def get(self, volume_id: str) -> dict[str, Any]:
-        return {"size": 1, "encrypted": True, "multiattach": False, "group": "", **self.volume}
+        plain = {"size": 1, "encrypted": True, "multiattach": False, "group": "", "servers": [self.attached_to]}
+        return {**plain, "status": "in-use", "migration_status": "", **self.volume}
 
     def encryption(self, volume_id: str) -> dict[str, Any]:
         luks = {"provider": "luks", "cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"}
@@ -267,6 +271,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.state = "unknown"
+        self.needs: dict[str, Any] = {}
         self.changed = False
         self.waits = 0
         #: Of whose server it says whether it goes on; as a host without any if there is none.
@@ -279,7 +284,7 @@ class Agent:
         self.disk_size: int | None = None
 
     def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
-        needs = copy.deepcopy(clouds.NEEDS)
+        needs = {**copy.deepcopy(clouds.NEEDS), **self.needs}
         cinders = ("volume_gb", "cipher", "key_size")
         disk = {key: value for key, value in needs["disks"][0].items() if key not in cinders}
         needs["disks"] = [{**disk, "size": self.disk_size or disk["size"], "serial": "volume"}]
@@ -348,7 +353,7 @@ class Source:
         self.recorder = Recorder(lambda: self.row.phase)
         self.server_id, self.id = str(uuid.uuid4()), str(uuid.uuid4())
         self.km, self.peer = surroundings.Km(), Peer(self.identity)
-        self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(self.km.stored), Agent()
+        self.nova, self.cinder, self.agent = Nova(self.server_id), Cinder(self.km.stored, self.server_id), Agent()
         self.neutron = Neutron()
         self.agent.keys = self.km
         around = self.recorder.around

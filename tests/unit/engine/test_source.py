@@ -110,7 +110,13 @@ def test_only_what_was_asked_for_under_our_lock_is_asked_for_again(source: Sourc
 
 
 def test_what_nova_does_with_a_server_that_we_could_not_lock_is_its_owners(source: Source) -> None:
-    source.recorder.failing["servers.lock"] = BROKEN
+    """An administrator took the lock off, and it cannot be set again before the pause."""
+
+    def unlocked() -> None:
+        source.nova.unlock(source.server_id)
+        source.recorder.failing["servers.lock"] = BROKEN
+
+    source.before("edm.start_source", unlocked)
     source.run()
     assert source.nova.settled == [()]
 
