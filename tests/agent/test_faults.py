@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sv2m import errors
+from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.memory import MemoryPipe
 from sv2m.agent.libvirt.source import LibvirtSource
 from tests.agent.conftest import World
@@ -151,6 +153,30 @@ def test_a_cut_memory_stream_undoes_b(world: World, monkeypatch: pytest.MonkeyPa
         move.complete()
     assert move.error(world.b)["code"] == "hypervisor-error"
     world.a.call("abort", migration_id=move.id)
+    clean(world, move, placeholder)
+
+
+def test_a_restore_that_is_given_up_before_its_first_byte_ends_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU has been started, and waits for memory: nothing but a byte wakes it, and nobody destroys it."""
+    begun: list[LibvirtLanding] = []
+
+    def full(landing: LibvirtLanding, data: memoryview) -> None:
+        domain = landing._domain
+        while not domain.isActive():
+            time.sleep(0.05)
+        begun.append(landing)
+        raise errors.HypervisorError("no byte of it is written")
+
+    monkeypatch.setattr(LibvirtLanding, "write_memory", full)
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    to_ready(move, placeholder)
+    world.server.domain.suspend()
+    world.a.call("stop_and_finish", migration_id=move.id)
+    assert move.error(world.b)["message"] == "no byte of it is written"
+    assert begun
     clean(world, move, placeholder)
 
 

@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from oslo_log import log
+
 from sv2m.errors import HypervisorError
+
+LOG = log.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
 #: Seconds that libvirt has to say why QEMU ended.
@@ -74,6 +78,21 @@ class FifoWriter:
             os.close(self._writer)
             self._writer = -1
         self.path.unlink(missing_ok=True)
+
+    def spoil(self) -> None:
+        """End a stream that must not be taken for a whole one, also that of a process that was killed.
+
+        One byte comes before the end: a QEMU whose stream ends without any waits for ever, since nothing wakes it. What
+        is no stream of QEMU's it refuses, and ends.
+        """
+        try:
+            if self._writer < 0:
+                self._writer = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(self._writer, b"\0")
+        except OSError as error:
+            # Nobody reads, or ever did; or the pipe is full, and has something in it to wake up for.
+            LOG.debug("the FIFO of the restore: %s", error)
+        self.close()
 
     def _check(self) -> None:
         reason = self._stop()

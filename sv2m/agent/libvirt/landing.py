@@ -30,8 +30,6 @@ from sv2m.errors import Conflict, HypervisorError, NotFound, ServiceUnavailable
 
 LOG = log.getLogger(__name__)
 
-#: Seconds that a restore has to end by itself when its stream has ended.
-_ENDS_BY_ITSELF = 30.0
 #: QEMU's announcements: milliseconds before the first, from one to the next at most, how many, by how much longer each
 #: waits than the one before. Ten in some five seconds.
 _ANNOUNCED: dict[str, Any] = {"initial": 50, "max": 1000, "rounds": 10, "step": 100}
@@ -197,7 +195,7 @@ class LibvirtLanding:
         """See the port. Nothing here asks what was done before: it also serves after the agent was killed."""
         self.cancel()
         kill_leftovers(self._workdir)
-        self._fifo.close()
+        self._fifo.spoil()
         if not self._notes.get("taken"):
             return  # refused as it was found: it is none of ours
         self._destroy()
@@ -206,42 +204,48 @@ class LibvirtLanding:
             secrets.remove(handle, secret_uuid)
 
     def _destroy(self) -> None:
-        """End the domain, also one whose restore is under way.
+        """End the domain, when no restore of it is under way.
 
-        Its stream was closed, so that QEMU finds an end, and the restore comes to its own, good or bad. That is waited
-        for: libvirt (9.0 at least) crashes, with everything it does for other servers, when a domain is destroyed while
-        it is being restored. Only a restore that does not end is ended this way.
+        Its stream was ended, so that the restore comes to its own end, good or bad. That is waited for, and if it does
+        not come, everything stays: libvirt (9.0 at least) crashes, with everything it does for other servers, when a
+        domain is destroyed while it is being restored. The undoing is tried again later.
         """
-        patience = time.monotonic() + min(_ENDS_BY_ITSELF, self._timeout)
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                domain = self._domain
-                if time.monotonic() < patience and self._restores(domain):
-                    time.sleep(0.1)
-                    continue
-                if domain.isActive():
-                    domain.destroy()
-            except NotFound:
-                pass  # Nova has deleted the placeholder: that is what was wanted
-            except libvirt.libvirtError as error:
-                code = error.get_error_code()
-                if code == libvirt.VIR_ERR_OPERATION_TIMEOUT and time.monotonic() < deadline:
-                    continue  # the restore holds the domain's job; it ends when QEMU finds its stream closed
-                if code not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
-                    raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
-            if self._restore is None:
-                return
-            self._restore.join(0.2)
-            if not self._restore.is_alive():
-                self._restore = None  # one more look: it may have started the domain at the very end
-            elif time.monotonic() > deadline:
-                raise HypervisorError("libvirt does not give up the restore")
+        self._await_end_of_restore()
+        try:
+            domain = self._domain
+            if domain.isActive():
+                domain.destroy()
+        except NotFound:
+            pass  # Nova has deleted the placeholder: that is what was wanted
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                raise HypervisorError(f"ending the restored domain: {error.get_error_message()}") from error
 
-    def _restores(self, domain: Any) -> bool:
+    def _await_end_of_restore(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        while self._restores():
+            if time.monotonic() > deadline:
+                raise HypervisorError(
+                    f"the restore of server {self._server_id} was given up, and libvirt does not end it",
+                    code="restore-does-not-end",
+                    remedy="Nothing at first: it is looked at again. If it stays so, end the domain's QEMU by its "
+                    "process id; not by `virsh destroy`, which may crash libvirt amid a restore.",
+                )
+            time.sleep(0.1)
+
+    def _restores(self) -> bool:
         """Whether a restore is under way, this process's or that of an agent that was killed."""
-        ours = self._restore is not None and self._restore.is_alive()
-        return ours or (bool(domain.isActive()) and domain.state() == _STARTING)
+        if self._restore is not None and self._restore.is_alive():
+            return True
+        try:
+            domain = self._domain
+            return bool(domain.isActive()) and domain.state() == _STARTING
+        except NotFound:
+            return False
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+                return True  # the restore holds the domain's job
+            return _is_gone(error)
 
     def _run_restore(self) -> None:
         try:
@@ -283,6 +287,13 @@ class LibvirtLanding:
         with private.create(new) as file:
             json.dump(self._notes, file)
         new.replace(path)
+
+
+def _is_gone(error: libvirt.libvirtError) -> bool:
+    """False for a domain that is gone: nothing restores it. :raises HypervisorError: that cannot be seen."""
+    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+        return False
+    raise HypervisorError(f"whether a restore is under way: {error.get_error_message()}") from error
 
 
 def _read_notes(workdir: Path) -> dict[str, Any]:
