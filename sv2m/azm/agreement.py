@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sv2m import errors
+from sv2m.protocol.luks import volume_gb
 
 OUTGOING = "outgoing"
 INCOMING = "incoming"
@@ -77,6 +78,6 @@ class Agreement:
 
 def disk_gb(needs: Mapping[str, Any]) -> int:
     """GiB of disk that a server takes here: its volumes, and what its flavor gives it."""
-    volumes = sum(disk["volume_gb"] for disk in needs["disks"])
+    volumes = sum(volume_gb(disk) for disk in needs["disks"])
     local_root = 0 if any(disk["boot"] and disk["volume_gb"] for disk in needs["disks"]) else needs["root_gb"]
     return int(volumes + local_root + needs["ephemeral_gb"] - (-needs["swap_mb"] // 1024))

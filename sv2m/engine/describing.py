@@ -8,6 +8,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.engine.marking import check_not_locked, check_not_released
 from sv2m.engine.work import Work
+from sv2m.protocol import luks
 
 MOVABLE = ("ACTIVE", "PAUSED")
 #: Of a volume's migration: none, or one that is over (cinder/volume/api.py asks the same before it begins another).
@@ -125,20 +126,14 @@ def _check_no_snapshots(work: Work, volume_id: str) -> None:
         )
 
 
-def _opened_by_qemu(encryption: dict[str, Any]) -> bool:
-    return str(encryption["provider"]).startswith("luks") and encryption["control_location"] == "front-end"
-
-
 def _volumes(work: Work, server: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for volume_id in server["volume_ids"]:
         volume = check_volume(work, volume_id, server["id"])
         encryption = work.services.volumes.encryption(volume_id) if volume["encrypted"] else {}
-        if encryption and not _opened_by_qemu(encryption):
-            raise errors.ServerNotMovable(
-                f"volume {volume_id} is encrypted by {encryption['provider']} at the {encryption['control_location']}; "
-                "LUKS at the front-end is moved"
-            )
+        if encryption:
+            luks.check_opened_by_qemu(f"volume {volume_id}", encryption["provider"], encryption["control_location"])
+            luks.container(encryption["cipher"], encryption["key_size"])
         found.append(
             {
                 "id": volume_id,

@@ -31,6 +31,7 @@ from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.lending import lent
 from sv2m.engine.services import Services
 from sv2m.engine.work import Work
+from sv2m.protocol import luks
 
 LOG = logging.getLogger(__name__)
 
@@ -57,9 +58,11 @@ def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None
     if len(needs["disks"]) != 1:
         raise errors.ServerNotMovable(f"{len(needs['disks'])} disks; one is accepted")
     disk = needs["disks"][0]
+    protocol.check_travels([disk["size"]] if disk["encrypted"] else [], protocol.MAX_SEGMENT)
     if disk["encrypted"] and not disk["volume_gb"]:
         raise errors.ServerNotMovable("an encrypted disk that is not a volume")
     if disk["encrypted"]:
+        luks.container(disk["cipher"], disk["key_size"])
         wanted = _agreed_volume_type(work, disk)
         services.km.check_volume_type(work.context, disk["cipher"], disk["key_size"], wanted)
     if len(needs["nics"]) > 1:
@@ -150,7 +153,7 @@ def _make_server(work: Work) -> None:
                 work.id,
                 project_id=work.row.project_id,
                 name=needs["name"],
-                size_gb=disk["volume_gb"],
+                size_gb=luks.volume_gb(disk),
                 eik_ref=work.state["eik_refs"][0] if disk["encrypted"] else None,
                 cipher=disk["cipher"],
                 key_size=disk["key_size"],

@@ -16,7 +16,7 @@ from sv2m import errors
 from sv2m.km import ports
 from sv2m.km.buffers import wiped
 from sv2m.km.pool import Pool
-from sv2m.protocol import encryption, plan, segments
+from sv2m.protocol import encryption, luks, plan, segments
 from sv2m.protocol.needs import MAX_DISKS
 
 LOG = log.getLogger(__name__)
@@ -54,11 +54,7 @@ class KeyManager:
             how = self._volumes.encryption(volume_id)
             if how is None:
                 continue
-            if how.control_location != "front-end" or not how.provider.startswith("luks"):
-                raise errors.ServerNotMovable(
-                    f"volume {volume_id} is encrypted by {how.provider or 'an unknown provider'} at the "
-                    f"{how.control_location or 'unknown end'}; SV2M moves LUKS at the front end"
-                )
+            luks.check_opened_by_qemu(f"volume {volume_id}", how.provider, how.control_location)
             found.append(Eik(volume_id, self._keys.reference(how.key_id), how.cipher, how.key_size))
         return found
 

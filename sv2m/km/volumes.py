@@ -17,6 +17,7 @@ from oslo_log import log
 from sv2m import errors
 from sv2m.km import ports
 from sv2m.km.buffers import wiped
+from sv2m.protocol import luks
 
 LOG = log.getLogger(__name__)
 
@@ -53,10 +54,9 @@ class VolumeImporter:
             how = one.encryption
             if (
                 how is not None
-                and how.provider.startswith("luks")
+                and luks.opened_by_qemu(how.provider, how.control_location)
                 and how.cipher == cipher
                 and how.key_size == key_size
-                and how.control_location == "front-end"
             ):
                 return one.name
         which = "" if wanted is None else f" of name {wanted}"

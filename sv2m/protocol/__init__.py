@@ -80,7 +80,7 @@ from sv2m.protocol.messages import (
     Transfer,
 )
 from sv2m.protocol.needs import Cpu, Disk, Needs, Nic, Sysinfo
-from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey, check_travels
+from sv2m.protocol.plan import MAX_SEGMENT, StreamPlan, StreamSummary, WrappedKey, check_travels
 from sv2m.protocol.segments import Manifest, Opener, Sealer, segment_size, ticket
 from sv2m.protocol.session import certificate_digest, context_digest, session_id
 from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
@@ -92,6 +92,7 @@ from sv2m.protocol.wire import MAX_TRANSFER as MAX_DOCUMENT
 __all__ = [
     "KINDS",
     "MAX_DOCUMENT",
+    "MAX_SEGMENT",
     "MAX_SMALL",
     "NOTHING",
     "Accepted",

@@ -27,6 +27,7 @@ from sv2m.agent.libvirt.fifo import FifoWriter
 from sv2m.agent.libvirt.monitor import command
 from sv2m.agent.libvirt.qemunbd import NbdDisk, kill_leftovers
 from sv2m.errors import Conflict, HypervisorError, NotFound, ServiceUnavailable
+from sv2m.protocol.luks import container
 
 LOG = log.getLogger(__name__)
 
@@ -97,7 +98,8 @@ class LibvirtLanding:
             path, kind = self._path(handle, disk)
             if eik is not None and disk.format == "raw":
                 wanted = self._wanted[disk.index]
-                luks.make(path, wanted["size"], wanted["key_size"], eik, self._timeout)
+                made = container(wanted["cipher"], wanted["key_size"])
+                luks.make(path, wanted["size"], made, eik, self._timeout)
             socket_path = self._workdir / f"disk-{disk.index}.sock"
             opened = NbdDisk(
                 index=disk.index,

@@ -13,34 +13,33 @@ import subprocess
 
 from sv2m.agent.libvirt.qemunbd import last_line, passphrase, pipe_of
 from sv2m.errors import Conflict, HypervisorError
+from sv2m.protocol.luks import Container
 
-#: Bytes before the payload in what qemu-img makes: LUKS1, eight key slots of 4000 stripes for a key of 512 bits.
-HEADER = 2068480
 #: Milliseconds of key derivation.
 _ITERATION = "50"
 #: QEMU 7.2 measures the processor first, and now and then fails at that when the time is short.
 _ATTEMPTS = 10
 
 
-def make(path: str, size: int, key_size: int, eik: bytearray, timeout: float) -> None:
+def make(path: str, size: int, container: Container, eik: bytearray, timeout: float) -> None:
     """Write an empty container into the file or block device at ``path``, which nothing else uses.
 
     :param path: out of B's own domain XML.
     :param size: bytes that the guest sees.
-    :param key_size: bits of the cipher's key, aes in mode xts with plain64.
     :param timeout: seconds.
     :raises Conflict: the volume is too small for it.
     :raises HypervisorError: qemu-img failed.
     """
     with open(path, "rb") as device:
         room = device.seek(0, os.SEEK_END)
-    if room < size + HEADER:
+    if room < size + container.header:
         raise Conflict(
-            f"the volume at the destination has {room} bytes; disk and LUKS header need {size + HEADER}",
+            f"the volume at the destination has {room} bytes; disk and LUKS header need {size + container.header}",
             code="placeholder-differs",
             remedy="The destination's volume type must give volumes at least the source's size.",
         )
-    options = f"key-secret=eik,iter-time={_ITERATION},cipher-alg=aes-{key_size},cipher-mode=xts,ivgen-alg=plain64"
+    options = f"key-secret=eik,iter-time={_ITERATION},cipher-alg={container.algorithm},cipher-mode=xts"
+    options += ",ivgen-alg=plain64"
     for attempt in range(1, _ATTEMPTS + 1):
         # A pipe is read once; each attempt gets its own.
         secret = pipe_of(passphrase(eik))

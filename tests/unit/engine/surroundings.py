@@ -80,6 +80,8 @@ class Km:
         self.volumes: dict[str, str] = {}
         #: What was asked for.
         self.volume_types: dict[str, str | None] = {}
+        #: GiB of the volumes that were asked for.
+        self.sizes: dict[str, int] = {}
 
     def _store(self, ref: str, key: bytes) -> str:
         self.stored[ref] = key
@@ -166,6 +168,7 @@ class Km:
     def import_volume(self, context: Any, migration_id: str, **wanted: Any) -> dict[str, Any]:
         self.volumes.setdefault(migration_id, f"volume-{migration_id}")
         self.volume_types[migration_id] = wanted["volume_type"]
+        self.sizes[migration_id] = wanted["size_gb"]
         return {"volume_id": self.volumes[migration_id]}
 
     def mark_arrived(self, migration_id: str, project_id: str) -> None:

@@ -27,6 +27,9 @@ DISK = NEEDS["disks"][0]
         ({}, lambda b: b.neutron.networks.clear(), errors.ServerNotMovable.code, "does not see the network"),
         ({}, lambda b: b.km.ciphers.clear(), errors.NoRoom.code, "aes-xts-plain64"),
         ({"disks": [{**DISK, "volume_gb": 0}]}, lambda b: None, errors.ServerNotMovable.code, "not a volume"),
+        ({"disks": [{**DISK, "cipher": "aes-cbc"}]}, lambda b: None, errors.ServerNotMovable.code, "aes-cbc with 256"),
+        ({"disks": [{**DISK, "key_size": 320}]}, lambda b: None, errors.ServerNotMovable.code, "with 320 bits"),
+        ({"disks": [{**DISK, "size": 600 << 30}]}, lambda b: None, "too-much-data", "600 GiB"),
     ],
 )
 def test_refused_at_the_offer(

@@ -22,6 +22,14 @@ def plain_disk() -> dict[str, Any]:
     return {"disks": [{**disk, "encrypted": False, "cipher": "", "key_size": 0}]}
 
 
+def test_a_disk_that_fills_its_volume_gets_room_for_the_header_here(destination: Destination) -> None:
+    """A keeps the header elsewhere: what the guest sees is a whole number of GiB."""
+    disk = copy.deepcopy(clouds.NEEDS)["disks"][0]
+    destination.source = destination.sender(needs={"disks": [{**disk, "size": disk["volume_gb"] << 30}]})
+    destination.source.run("Transfer")
+    assert set(destination.km.sizes.values()) == {disk["volume_gb"] + 1}
+
+
 @pytest.mark.parametrize(
     ("agreed", "needs", "taken"),
     [

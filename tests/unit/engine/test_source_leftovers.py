@@ -24,6 +24,9 @@ from tests.unit.engine.leaving import Source
         ({"multiattach": True}, {}, "multiattach"),
         ({}, {"control_location": "back-end"}, "at the back-end"),
         ({}, {"provider": "plain"}, "encrypted by plain"),
+        ({}, {"provider": "luks2"}, "encrypted by luks2"),
+        ({}, {"cipher": "serpent-xts-plain64"}, "serpent-xts-plain64 with 256 bits"),
+        ({}, {"key_size": 320}, "aes-xts-plain64 with 320 bits"),
     ],
 )
 def test_a_volume_that_cannot_move_is_refused_before_the_peer_hears_of_it(

@@ -118,6 +118,19 @@ def test_the_type_must_encrypt_as_a_did(world: World) -> None:
         world.make()
 
 
+@pytest.mark.parametrize(
+    ("provider", "taken"),
+    [("nova.volume.encryptors.luks.LuksEncryptor", True), ("LuksEncryptor", True), ("luks2", False)],
+)
+def test_a_type_is_luks_if_nova_takes_it_for_luks(world: World, provider: str, taken: bool) -> None:
+    world.storage.volume_types = [VolumeType("theirs", Encryption(provider=provider))]
+    if taken:
+        assert world.importer.type_for("aes-xts-plain64", 256) == "theirs"
+    else:
+        with pytest.raises(errors.NoRoom):
+            world.importer.type_for("aes-xts-plain64", 256)
+
+
 def test_the_agreements_type_is_taken_where_it_names_one(world: World) -> None:
     world.storage.volume_types.append(VolumeType("gold", Encryption()))
     world.make(volume_type="gold")
