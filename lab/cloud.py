@@ -21,6 +21,8 @@ VENV = Path(sys.prefix)
 
 DOMAIN = "sv2m"
 REGION = "RegionOne"
+#: Of the databases in which names may have any character; the others are as their services' migrations were made.
+CHARSET = {"sv2m": "utf8mb4"}
 PORTS = {
     "mariadb": 3306,
     "epmd": 4369,
@@ -140,7 +142,8 @@ class Cloud(Room):
 
     def database_url(self, user: str, database: str) -> str:
         password = self.credentials.password(f"mariadb-{user}")
-        return f"mysql+pymysql://{user}:{password}@127.0.0.1:{PORTS['mariadb']}/{database}?charset=utf8"
+        place, charset = f"127.0.0.1:{PORTS['mariadb']}", CHARSET.get(database, "utf8")
+        return f"mysql+pymysql://{user}:{password}@{place}/{database}?charset={charset}"
 
     def transport_url(self, user: str = "openstack", vhost: str = "") -> str:
         password = self.credentials.password(f"rabbitmq-{user}")

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from lab import namespace
-from lab.cloud import Cloud, Lab
+from lab.cloud import CHARSET, Cloud, Lab
 from lab.plan import Plan
 from lab.process import stop
 from lab.services import components
@@ -57,6 +57,7 @@ def template(lab: Lab) -> Path:
         except metadata.PackageNotFoundError:
             lines.append(f"{name} -")
     lines += [repr(part.schema(lab.schema_room)) + repr(part.databases) for part in components()]
+    lines.append(repr(CHARSET))
     lines += [path.read_text() for path in (Path(__file__), *sorted(_OWN_MIGRATIONS.glob("**/*.py")))]
     return lab.cache / f"databases-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:16]}"
 

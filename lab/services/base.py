@@ -108,16 +108,16 @@ def sample(service: str, name: str, cloud: Cloud) -> Path:
     return target
 
 
+#: Files that are WSGI applications; where there is none, a service names its log in its configuration.
+_WSGI = Path(__file__).parents[1] / "wsgi"
+
+
 def uwsgi(module: str, port: str, *more: str, threads: int = 4) -> list[str]:
     """Command line that serves a WSGI module as `module:application` on the cloud's loopback interface."""
+    file = _WSGI / port
+    application = ["--wsgi-file", str(file)] if file.exists() else ["--module", f"{module}:application"]
     return [
-        *(
-            str(VENV / "bin" / "uwsgi"),
-            "--http-socket",
-            f"127.0.0.1:{PORTS[port]}",
-            "--module",
-            f"{module}:application",
-        ),
+        *(str(VENV / "bin" / "uwsgi"), "--http-socket", f"127.0.0.1:{PORTS[port]}", *application),
         *("--master", "--processes", "1", "--threads", str(threads), "--enable-threads", "--lazy-apps"),
         *("--buffer-size", "65535", "--die-on-term", "--need-app", "--add-header", "Connection: close"),
         *("--disable-logging", "--log-5xx", *more),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.cloud import PORTS, Cloud
+from lab.cloud import CHARSET, PORTS, Cloud
 from lab.ini import write_private
 from lab.services.base import Component, Daemon, listens
 
@@ -26,7 +26,7 @@ def write_grants(cloud: Cloud, databases: dict[str, tuple[str, ...]], more: str 
         password = cloud.credentials.password(f"mariadb-{user}")
         lines.append(f"CREATE OR REPLACE USER {user}@'127.0.0.1' IDENTIFIED BY '{password}';")
         for name in names:
-            lines.append(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb3;")
+            lines.append(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET {CHARSET.get(name, 'utf8mb3')};")
             lines.append(f"GRANT ALL ON {name}.* TO {user}@'127.0.0.1';")
     write_private(cloud.etc / "mariadb-init.sql", "\n".join(lines) + "\n" + more)
 

@@ -56,8 +56,9 @@ def details(migration: Migration) -> tuple[tuple[str, ...], tuple[Any, ...]]:
 class CreateMigration(Guarded, command.ShowOne):
     """Move a server to another cloud
 
-    Disks, memory and network interface arrive as they are. These do not: security groups other than the default one,
-    floating IPs, properties, tags, description, key pair, server group. They are the other cloud's to give.
+    Disk, memory and MAC address arrive as they are. Not so security groups and floating IPs (nothing gets in or out
+    until somebody gives it some there: see "notice" of "migration show" in that cloud), its IP address, properties,
+    tags, description, key pair, scheduler hints and server group. Its user becomes SV2M's.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
 import ssl
 import sys
@@ -23,6 +24,8 @@ from sv2m.policies.enforcer import Enforcer
 from sv2m.version import version
 
 P = ParamSpec("P")
+#: Between quotes, in a message of oslo.config.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 #: Libraries whose talk an operator would have to read past: Barbican's client names each secret that it looks at.
 _QUIET = ("amqp=WARN", "oslo_messaging=INFO", "barbicanclient=WARN")
@@ -40,12 +43,13 @@ class Part(Protocol):
         ...
 
 
-def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
+def configure(argv: Sequence[str] | None = None, log_file: str | None = None) -> cfg.ConfigOpts:
     """Read the configuration files and the command line, and set up logging.
 
     From then on there is no core file of this process: what it reads here is the first of its secrets.
 
     :param argv: the arguments without the program's name; None takes those of the process.
+    :param log_file: in ``log_dir``, where the configuration names none; None: the program's own name with ``.log``.
     :raises ConfigurationError: a file is missing or cannot be read, or a value of ours is not valid.
     """
     core_files.forbid()
@@ -55,15 +59,22 @@ def configure(argv: Sequence[str] | None = None) -> cfg.ConfigOpts:
     log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *_QUIET])
     try:
         conf(sys.argv[1:] if argv is None else list(argv), project="sv2m", version=version())
+        if log_file is not None and conf.log_dir:
+            conf.set_default("log_file", log_file)
         log.setup(conf, "sv2m")
         _read_all(conf)
     except cfg.Error as error:
-        raise errors.ConfigurationError(" ".join(str(error).split())) from error
+        raise errors.ConfigurationError(_told(error)) from None
     except UnicodeDecodeError as error:
         raise errors.ConfigurationError(
             f"a configuration file is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}"
         ) from error
     return conf
+
+
+def _told(error: cfg.Error) -> str:
+    """oslo.config's words, without what it quotes where that is long: a line of a file may be a line of a key."""
+    return _QUOTED.sub(lambda found: errors.shown(found[0]), " ".join(str(error).split()))
 
 
 def _read_all(conf: cfg.ConfigOpts) -> None:

@@ -26,6 +26,10 @@ CONTENT_TYPE = "application/xml"
 _BEGIN = 1024
 #: Seconds that a message waits for its turn; then its sender is told to ask again later.
 _TURN = 20.0
+#: For whoever has come here without meaning to.
+_STRANGERS = "Other clouds' SV2M speak to this gateway. People use the secure-migration API of their own cloud."
+#: For whoever has sent what is wrong.
+_SENDERS = "Look into the log of your own cloud's SV2M, and tell this cloud's operators the message if it seems right."
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -84,9 +88,9 @@ class Gateway:
         if environ.get("PATH_INFO") == "/" and environ["REQUEST_METHOD"] == "GET":
             return self._reply(start_response, HTTPStatus.OK, b'{"versions": ["1"]}\n', "application/json")
         if environ.get("PATH_INFO") != PATH:
-            raise errors.NotFound("this gateway has one path, " + PATH)
+            raise errors.NotFound("this gateway has one path, " + PATH, remedy=_STRANGERS)
         if environ["REQUEST_METHOD"] != "POST":
-            raise errors.LocalError("only POST is answered here", code="bad-method")
+            raise errors.LocalError("only POST is answered here", code="bad-method", remedy=_STRANGERS)
         document = self._read(environ)
         peek = protocol.peek(document)
         context = {"migration_id": peek.migration_id, "request_id": f"peer-{peek.migration_id}"}
@@ -143,8 +147,9 @@ class Gateway:
     def _error(
         self, start_response: StartResponse, error: errors.SV2MError, status: HTTPStatus | None
     ) -> Iterable[bytes]:
-        body = {"error": {"code": error.code, "message": error.message, "remedy": error.remedy, "fault": error.fault}}
         # From the peer's side a PeerError is a bad request: it is the one who reads this.
         bad_request = isinstance(error, errors.PeerError)
+        remedy = _SENDERS if bad_request and error.remedy == errors.PeerError.remedy else error.remedy
+        body = {"error": {"code": error.code, "message": error.message, "remedy": remedy, "fault": error.fault}}
         status = status or (HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus(error.http_status))
         return self._reply(start_response, status, json.dumps(body).encode(), "application/json")

@@ -20,7 +20,8 @@ def arguments(environ: dict[str, str]) -> list[str]:
 
 
 def _make() -> deploy.WSGIApplication:
-    conf = program.configure(arguments(dict(os.environ)))
+    # oslo.log names a file after the outermost one of the process, and a web server's import of a module has none.
+    conf = program.configure(arguments(dict(os.environ)), "sv2m-api.log")
     program.require(conf, "cloud_name")
     return assembly.api(conf)
 

@@ -108,6 +108,7 @@ def test_another_method_is_refused(method: str) -> None:
     conductor = Conductor()
     reply = call(Gateway(conductor), method=method)
     assert (reply.status, reply.error["code"]) == (400, "bad-method")
+    assert "People use the secure-migration API" in reply.error["remedy"]
     assert not conductor.asked
 
 
