@@ -31,7 +31,7 @@ class Aborted(errors.LocalError):
     """The operator asked for the migration to be aborted."""
 
     code = "aborted"
-    remedy = "Nothing: the server stays where it was. Start a new migration when it suits."
+    remedy = "The server runs on where it was. Move it again when it suits you."
 
 
 def failure(error: errors.SV2MError) -> dict[str, str]:

@@ -30,7 +30,7 @@ from sv2m.engine.asking import Stopping
 from sv2m.engine.places import Places
 from sv2m.engine.services import Services
 from sv2m.engine.telling import Later
-from sv2m.engine.work import Work, failure
+from sv2m.engine.work import Aborted, Work, failure
 
 LOG = logging.getLogger(__name__)
 
@@ -274,6 +274,9 @@ def give_up(work: Work, error: errors.SV2MError) -> None:
     if work.row.phase != failed_in:
         LOG.info("Migration %s: it is in %s already", work.id, work.row.phase)
         return
+    if work.row.abort_requested and not isinstance(error, Aborted):
+        # It was asked for before anything failed, and has come to the same.
+        error = Aborted(f"the operator asked for an abort; meanwhile: {error}")
     work.machine.local(protocol.Failed(error.code))
     try:
         work.commit(**failure(error))

@@ -217,6 +217,14 @@ def test_an_abort_before_the_commit_is_honoured(source: Source, call: str) -> No
     assert source.at_home
 
 
+def test_an_abort_that_nobody_has_heeded_before_something_failed_is_still_one(source: Source) -> None:
+    source.recorder.failing |= {"edm.start_source": errors.AgentLost("it was restarted")}
+    source.before("edm.start_source", source.abort)
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("withdrawn", "aborted", "aborted")
+    assert "it was restarted" in (row.error_message or "")
+
+
 def test_an_abort_at_the_last_moment_before_the_commit_is_honoured(source: Source) -> None:
     original = source.peer._transfer
 
