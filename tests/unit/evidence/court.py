@@ -151,7 +151,8 @@ def kept(migration_id: str, cloud: str) -> evidence.Kept:
 def relogged(folder: Folder) -> Folder:
     """The folder with a log that tells of what is there, as whoever keeps a log can write it; nothing stamps it."""
     kept = told.kept(folder)
-    events = [json.loads(line) for line in folder.audit_lines()]
+    told_of = [json.loads(line) for line in folder.audit_lines()]
+    events = [event for event in told_of if event.get("kind", "Offer") in kept]
     named = {event["kind"]: event for event in events if event["action"] == "document"}
     events += [{**named["Offer"], "kind": kind} for kind in kept.keys() - named.keys()]
     lines, before = [], "00" * 48

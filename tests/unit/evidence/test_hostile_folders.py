@@ -285,7 +285,7 @@ def test_a_log_of_millions_of_lines_costs_no_more_than_it_is_long(court: Court, 
 
 def test_the_largest_transfer_is_heard(tmp_path: Path) -> None:
     """As many segments as the protocol has, saved by a cloud, and verified from its zip file."""
-    few, many, size = 1, plan.MAX_SEGMENTS - 1, 64 << 20
+    few, many, size = 1, plan.MAX_SEGMENTS - 1, clouds.PLAN[0].segment_size
     sealed = p.Manifest()
     for stream, count in ((1, few), (2, many)):
         for index in range(count):
@@ -298,7 +298,7 @@ def test_the_largest_transfer_is_heard(tmp_path: Path) -> None:
     ):
         content = court.saved(court.pair().run("hear closure").a)
     folder = Folder.unpack("largest", content)
-    assert len(folder.messages["Transfer"]) > folders.MAX_ALL // 8
+    assert len(folder.messages["Transfer"]) > p.MAX_DOCUMENT * 9 // 10
     judged = court.hears(folder)
     assert judged.off == []
     assert judged.proves(B, "runs")

@@ -29,9 +29,10 @@ from sv2m.evidence.stamps import DIRECTORY, stamp_file
 from sv2m.evidence.verifier import verify, verify_all
 from tests.protocol.certificates import Identity
 from tests.protocol.clouds import Pair, other_id
+from tests.unit.evidence import test_judge
 from tests.unit.evidence.clocks import AtAnotherTime
-from tests.unit.evidence.court import Court, Judgement, kept, unpacked
-from tests.unit.evidence.test_judge import replaced, says_instead
+from tests.unit.evidence.court import Court, Judgement, kept, relogged, unpacked
+from tests.unit.evidence.test_judge import says_instead
 
 B = "cloud-v.sv2m"
 CRL = "certificates/crl.pem"
@@ -62,6 +63,11 @@ def theft(court: Court) -> Iterator[Theft]:
     court.authority.revoke(serial)
     forged = says_instead(pair.a, refusal(pair), victim)
     yield Theft(pair, true, court.keeps(forged, stamped=False), court.keeps(forged))
+
+
+def replaced(folder: Folder, files: dict[str, bytes | None]) -> Folder:
+    """Whoever makes a folder up has its log tell of what is in it."""
+    return relogged(test_judge.replaced(folder, files))
 
 
 def _pass_a_second() -> None:
