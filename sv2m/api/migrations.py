@@ -143,8 +143,8 @@ def abort(call: Call) -> webob.Response:
                 code="past-release",
                 remedy="Wait until it ends; it needs nothing from you.",
             )
+        noted = engine.transaction(lambda session: rows.request_abort(session, row.id, by=call.caller.who))
         with engine.session() as session:
-            noted = rows.request_abort(session, row.id, by=call.caller.who)
             row = rows.get(session, row.id)
         if not noted and row.status != "aborted":
             raise errors.Conflict(

@@ -60,8 +60,7 @@ def create(call: Call) -> webob.Response:
         raise errors.LocalError(f"{wanted['name']} is this cloud itself", code="peer-is-self")
     _check(wanted)
     _prepare_project(call, wanted)
-    with engine.session() as session:
-        row = rows.create(session, by=call.caller.who, **wanted)
+    row = engine.transaction(lambda session: rows.create(session, by=call.caller.who, **wanted))
     return answer(201, {"peer": view(row)}, Location=f"{call.request.path_url}/{row.id}")
 
 
@@ -82,15 +81,14 @@ def update(call: Call) -> webob.Response:
     _check(after)
     if wanted.keys() & {"project_id", "direction"}:
         _prepare_project(call, after)
-    with engine.session() as session:
-        return answer(200, {"peer": view(rows.update(session, before.id, by=call.caller.who, **wanted))})
+    row = engine.transaction(lambda session: rows.update(session, before.id, by=call.caller.who, **wanted))
+    return answer(200, {"peer": view(row)})
 
 
 def delete(call: Call) -> webob.Response:
     """``DELETE /v1/peers/{peer}``."""
     call.authorize(rules.DELETE)
-    with engine.session() as session:
-        rows.delete(session, call.path["peer"], by=call.caller.who)
+    engine.transaction(lambda session: rows.delete(session, call.path["peer"], by=call.caller.who))
     return answer(204)
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import oslo_messaging
 from oslo_db import exception as db_exc
 from oslo_log import log
+from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.api.call import Call
@@ -195,8 +196,8 @@ def _check_agreement(peer: Peer | None, name: str, known: Sequence[str]) -> None
 
 
 def _create(call: Call, migration_id: str, destination: str, **columns: Any) -> Migration:
-    now = datetime.now(UTC)
-    with engine.session() as session:
+    def create(session: Session) -> Migration:
+        now = datetime.now(UTC)
         return migrations.create(
             session,
             now=now,
@@ -209,6 +210,8 @@ def _create(call: Call, migration_id: str, destination: str, **columns: Any) -> 
             owner_seen_at=now,
             **columns,
         )
+
+    return engine.transaction(create)
 
 
 def _who(call: Call) -> dict[str, Any]:
@@ -304,10 +307,8 @@ def _write(row: Migration, state: Mapping[str, Any], phase: str | None = None, *
     :raises sv2m.errors.PhaseConflict: an engine has taken us for dead, and undoes what was written down.
     """
     whole = {**row.state, **state}
-    with engine.session() as session:
-        return migrations.advance(
-            session, row.id, row.phase, row.generation, phase or row.phase, state=whole, **columns
-        )
+    at = row.id, row.phase, row.generation, phase or row.phase
+    return engine.transaction(lambda session: migrations.advance(session, *at, state=whole, **columns))
 
 
 def _shown(error: errors.SV2MError) -> dict[str, str]:

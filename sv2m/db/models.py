@@ -153,6 +153,8 @@ class Peer(Base):
     limits: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
     volume_type_map: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
     enabled: Mapped[bool] = mapped_column(sa.Boolean, default=True)
+    #: How often the row was taken, see :func:`sv2m.db.peers.hold`.
+    holds: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

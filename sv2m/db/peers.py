@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors
 from sv2m.db import audit, owing
+from sv2m.db.engine import written
 from sv2m.db.models import Peer
 
 #: How many migrations an error names.
@@ -50,11 +51,13 @@ def find(session: Session, name: str) -> Peer | None:
 
 
 def hold(session: Session, name: str) -> None:
-    """Take the agreement with a peer until this transaction ends; whoever else takes it then waits.
+    """Take the agreement with a peer until this transaction ends; whoever else takes it then waits, or begins again.
 
-    To be the transaction's first statement: only what is read after it is what the one before has left.
+    To be the transaction's first statement: only what is read after it is what the one before has left. It writes,
+    because a lock alone is known to one node only of a Galera cluster: of two that have written the same row on two
+    nodes the second is a deadlock's victim at its commit (:func:`sv2m.db.engine.transaction` has it begin again).
     """
-    session.execute(sa.select(Peer.id).where(Peer.name == name).with_for_update())
+    written(session, sa.update(Peer).where(Peer.name == name).values(holds=Peer.holds + 1))
 
 
 def get(session: Session, id_or_name: str) -> Peer:

@@ -150,36 +150,33 @@ class Conductor:
         signed = self._services.mam.sign(
             context, base64.b64encode(protocol.encode(send.message)).decode("ascii")
         )
-        with database.session() as session:
+
+        def enter(session: Session) -> bool:
             # One after the other: of two that come at once for the last place one gets it.
             peers.hold(session, peer.name)
-            self._check_waiting(session, peer.name)
-            try:
-                migrations.create(
-                    session,
-                    id=migration_id,
-                    role="destination",
-                    peer=peer.name,
-                    server_name=offer.needs.name,
-                    project_id=peer.project_id or "",
-                    phase=machine.phase,
-                    vm_generation=offer.generation,
-                    needs=offer.needs.to_dict(),
-                    not_after=offer.not_after,
-                )
-            except errors.Conflict:
+            if migrations.find(session, migration_id) is not None:
                 # The same offer arrived twice at the same moment; the other one's row is as good.
-                return
-            messages.record(session, migration_id, "Offer", messages.RECEIVED, document, received.digest)
-            messages.record(
+                return False
+            self._check_waiting(session, peer.name)
+            migrations.create(
                 session,
-                migration_id,
-                "TokenBA1",
-                messages.SENT,
-                base64.b64decode(signed["document_b64"]),
-                base64.b64decode(signed["digest_b64"]),
+                id=migration_id,
+                role="destination",
+                peer=peer.name,
+                server_name=offer.needs.name,
+                project_id=peer.project_id or "",
+                phase=machine.phase,
+                vm_generation=offer.generation,
+                needs=offer.needs.to_dict(),
+                not_after=offer.not_after,
             )
-        LOG.info("Migration %s: offered by %s", migration_id, peer.name)
+            messages.record(session, migration_id, "Offer", messages.RECEIVED, document, received.digest)
+            said, digest = base64.b64decode(signed["document_b64"]), base64.b64decode(signed["digest_b64"])
+            messages.record(session, migration_id, "TokenBA1", messages.SENT, said, digest)
+            return True
+
+        if database.transaction(enter):
+            LOG.info("Migration %s: offered by %s", migration_id, peer.name)
 
     def _check_waiting(self, session: Session, peer: str) -> None:
         """Whether one more offer of a peer may wait. Its signature is good, so it takes nobody else's place.

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime
 from typing import Any
 
-from sv2m import errors
+from sv2m import errors, reporting
+from sv2m.db import engine as database
+from sv2m.db import services as reports
 from sv2m.engine.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +35,7 @@ def find_room(work: Work, needs: dict[str, Any], project_id: str) -> dict[str, A
     hints = True
     while True:
         avoid: set[str] = silent | (living.known(answered=False) if hints else set())
-        prefer = living.known(answered=True)
+        prefer = _alive(work)
         try:
             where = {"avoid": sorted(avoid), "prefer": sorted(prefer)}
             held = services.lmm.hold(work.context, work.id, needs, project_id, **where)
@@ -69,6 +72,14 @@ def _ask_others(work: Work, needs: dict[str, Any], project_id: str, silent: set[
         fitting = services.lmm.fitting(work.context, needs, project_id)
     except errors.NoRoom:
         return set()
-    prefer = living.known(answered=True)
-    unknown = [host for host in fitting if host not in silent and host not in prefer]
+    alive = _alive(work)
+    unknown = [host for host in fitting if host not in silent and host not in alive]
     return living.ask(unknown[:_AT_ONCE], lambda host: services.edm.endpoint(work.context, host))
+
+
+def _alive(work: Work) -> set[str]:
+    """Hosts whose agents lately answered: when an engine called the roll, or here."""
+    with database.session() as session:
+        reported = reports.up(session, reporting.AGENT, datetime.now(UTC))
+    living = work.services.living
+    return (set(reported) | living.known(answered=True)) - living.known(answered=False)

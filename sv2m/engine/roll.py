@@ -18,8 +18,9 @@ from sv2m.rounds import Rounds
 
 LOG = logging.getLogger(__name__)
 
-#: Agents that are asked at the same time. A host without one costs an engine the patience for a call.
-_AT_ONCE = 8
+#: Agents that are asked at the same time. A host without one costs a thread the patience for a call, and in a cloud in
+#: which most hosts have none, all must have been asked before who answered first counts as down.
+_AT_ONCE = 64
 
 
 class Roll(Rounds):

@@ -65,12 +65,17 @@ class Stamper(Rounds):
         with database.session() as session:
             found = timestamps.missing(session, self._kinds, _AT_ONCE)
         for migration_id, covers in found:
-            with database.session() as session:
+            with self.each(f"Migration {migration_id}"), database.session() as session:
                 if not timestamps.begin(session, migration_id, covers, now):
                     session.rollback()
         with database.session() as session:
             rows = timestamps.due(session, now, _AT_ONCE)
-        return sum(self._try(row, now) for row in rows if not self._stop.is_set())
+        had = 0
+        for row in rows:
+            if not self._stop.is_set():
+                with self.each(f"Migration {row.migration_id}"):
+                    had += self._try(row, now)
+        return had
 
     def _try(self, row: Timestamp, now: datetime) -> bool:
         again = now + min(_LONGEST, _SHORTEST * 2 ** min(row.attempts, 10))

@@ -312,7 +312,7 @@ class Destination:
 
     def start(self) -> None:
         """An engine, as after a restart: nothing but the rows is left of the one before."""
-        self.workers = Workers(lambda: self.services, "engine-b", 2, timedelta(seconds=60))
+        self.workers = Workers(lambda: self.services, "engine-b", 4, timedelta(seconds=60))
         self.workers.start()
         self.conductor = Conductor(self.services, self.workers)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sv2m import errors
+from sv2m import errors, reporting
 from sv2m.engine import placing
 from tests.unit.engine.arriving import HOST, Destination
 from tests.unit.engine.recorder import Killed
@@ -50,6 +50,14 @@ def test_of_many_hosts_those_without_an_agent_are_asked_once_and_not_again_for_t
     destination.source = destination.sender().run("TokenAB")
     assert destination.row.host == HOST
     assert asked[before:] == [HOST]
+
+
+def test_a_host_whose_agent_answered_the_roll_is_asked_first(destination: Destination, asked: list[str]) -> None:
+    destination.lmm.hosts = [*(f"dead-{number}" for number in range(40)), HOST]
+    reporting.written_down(reporting.AGENT, HOST, "1")
+    destination.source.run("TokenAB")
+    assert destination.row.host == HOST
+    assert asked == [HOST]
 
 
 def test_who_was_silent_for_another_server_is_asked_before_there_is_no_room(destination: Destination) -> None:
