@@ -30,6 +30,8 @@ from sv2m.protocol.actions import (
     MakeChallenge,
     MakeNonce,
     PrepareLanding,
+    ReclaimVM,
+    RelinquishVM,
     RemoveVM,
     Resend,
     Resume,
@@ -40,22 +42,28 @@ from sv2m.protocol.actions import (
     VerifyAndRestore,
     WrapKeys,
 )
+from sv2m.protocol.declaration import Declaration
 from sv2m.protocol.events import (
     CannotResume,
     ChallengeDue,
     Committed,
+    DeclaredLost,
+    DeclaredRunning,
     EnvelopeTaken,
     Event,
     Failed,
     KeysWrapped,
     LandingReady,
+    LetGo,
     OfferRequested,
+    Relinquished,
     Removed,
     Restored,
     Resumed,
     RoomHeld,
     RoomRefused,
     Sealed,
+    TakenBack,
     TokenDue,
     Told,
     Undone,
@@ -86,7 +94,7 @@ from sv2m.protocol.session import certificate_digest, context_digest, session_id
 from sv2m.protocol.signature import Verified, sign, sign_manifest, verify, verify_manifest
 from sv2m.protocol.trailer import Binding, trailer_context, trailer_digest
 from sv2m.protocol.transcript import Received
-from sv2m.protocol.wire import MAX_SMALL, Peek, claimed_party, decode, encode, peek
+from sv2m.protocol.wire import MAX_SMALL, Peek, claimed_party, decode, decode_declaration, encode, peek
 from sv2m.protocol.wire import MAX_TRANSFER as MAX_DOCUMENT
 
 __all__ = [
@@ -105,6 +113,9 @@ __all__ = [
     "Commit",
     "Committed",
     "Cpu",
+    "Declaration",
+    "DeclaredLost",
+    "DeclaredRunning",
     "Disk",
     "Envelope",
     "EnvelopeTaken",
@@ -114,6 +125,7 @@ __all__ = [
     "HoldRoom",
     "KeysWrapped",
     "LandingReady",
+    "LetGo",
     "MakeChallenge",
     "MakeNonce",
     "Manifest",
@@ -130,8 +142,11 @@ __all__ = [
     "Prepared",
     "Receipt",
     "Received",
+    "ReclaimVM",
     "Refused",
     "Release",
+    "RelinquishVM",
+    "Relinquished",
     "RemoveVM",
     "Removed",
     "Resend",
@@ -148,6 +163,7 @@ __all__ = [
     "StreamPlan",
     "StreamSummary",
     "Sysinfo",
+    "TakenBack",
     "TokenAB",
     "TokenBA1",
     "TokenBA2",
@@ -165,6 +181,7 @@ __all__ = [
     "claimed_party",
     "context_digest",
     "decode",
+    "decode_declaration",
     "encode",
     "peek",
     "segment_size",

@@ -104,6 +104,16 @@ class ReturnVM:
 
 
 @dataclass(frozen=True)
+class ReclaimVM:
+    """A: a person has decided that B is silent for ever. Run the VM here again; then Undone."""
+
+
+@dataclass(frozen=True)
+class RelinquishVM:
+    """A: a person has decided that B is silent for ever. Delete server, volumes and keys; then Relinquished."""
+
+
+@dataclass(frozen=True)
 class Undo:
     """Either: take back everything of this attempt (at A the VM runs again first); then Undone."""
 
@@ -128,6 +138,8 @@ Action = (
     | Resume
     | RemoveVM
     | ReturnVM
+    | ReclaimVM
+    | RelinquishVM
     | Undo
     | ForgetKeys
 )

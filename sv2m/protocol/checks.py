@@ -184,7 +184,7 @@ def _receipt(transcript: Transcript, message: Receipt) -> None:
 
 def _closure(transcript: Transcript, message: Closure) -> None:
     _fresh("the session id", message.sid, transcript.sid)
-    expected = NOTHING if message.outcome == "withdrawn" else transcript.digest(Receipt)
+    expected = transcript.digest(Receipt) if message.outcome == "removed" else NOTHING
     _names("Receipt", message.receipt_digest, expected)
 
 

@@ -95,6 +95,24 @@ class Removed:
 
 
 @dataclass(frozen=True)
+class TakenBack:
+    """A person at A has decided: B is silent for ever, and its VM goes on here, on A's own responsibility.
+
+    Make the phase that follows durable before the VM runs.
+    """
+
+
+@dataclass(frozen=True)
+class LetGo:
+    """A person at A has decided: B is silent for ever, and its VM is removed here all the same."""
+
+
+@dataclass(frozen=True)
+class Relinquished:
+    """After LetGo: server, volumes and keys are deleted at A, and B has not signed that it has them."""
+
+
+@dataclass(frozen=True)
 class Told:
     """B has taken the Closure; or there was none to send, or we have stopped trying to deliver it."""
 
@@ -157,6 +175,20 @@ class CannotResume:
     now: datetime
 
 
+@dataclass(frozen=True)
+class DeclaredLost:
+    """A person at B has decided: the host is lost, the VM never ran there, and never will."""
+
+    now: datetime
+
+
+@dataclass(frozen=True)
+class DeclaredRunning:
+    """A person at B has decided: the VM runs at B, although its host cannot say so."""
+
+    now: datetime
+
+
 Event = (
     Failed
     | Undone
@@ -167,6 +199,9 @@ Event = (
     | Sealed
     | Committed
     | Removed
+    | TakenBack
+    | LetGo
+    | Relinquished
     | Told
     | ChallengeDue
     | RoomHeld
@@ -175,4 +210,6 @@ Event = (
     | Restored
     | Resumed
     | CannotResume
+    | DeclaredLost
+    | DeclaredRunning
 )

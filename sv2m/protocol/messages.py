@@ -27,8 +27,12 @@ from sv2m.protocol.plan import (
     total_segments,
 )
 
-#: What a Closure after a withdrawal carries where the Receipt's digest would stand: nothing was received.
+#: What stands where a digest would, of what was never received: a Closure's Receipt after a withdrawal.
 NOTHING: Final = bytes(check.SHA384_BYTES)
+#: The Receipt's reason when it was a person who said what became of the VM: the host that would know is lost.
+DECLARED_LOST: Final = "declared-lost"
+DECLARED_RUNNING: Final = "declared-running"
+_OF_RESUMED: Final = ("none", DECLARED_RUNNING)
 #: The one mode of version 1: the VM stands still while its memory moves.
 MODES: Final = ("paused",)
 #: DER certificates: a chain of five links of 4 KiB is more than any CA profile we know needs.
@@ -281,7 +285,7 @@ class Receipt:
     """10, B to A: the one outcome.
 
     :param outcome: resumed or refused.
-    :param reason: a kebab-case code; none exactly when resumed.
+    :param reason: a kebab-case code; none, or declared-running, exactly when resumed.
     """
 
     migration_id: str
@@ -297,8 +301,8 @@ class Receipt:
         _check_session("Receipt", self.migration_id, self.sid)
         check.one_of("Receipt.outcome", self.outcome, ("resumed", "refused"))
         check.code("Receipt.reason", self.reason)
-        if (self.outcome == "resumed") != (self.reason == "none"):
-            raise check.invalid("Receipt.reason", "must be none exactly when the outcome is resumed")
+        if (self.outcome == "resumed") != (self.reason in _OF_RESUMED):
+            raise check.invalid("Receipt.reason", f"must be {' or '.join(_OF_RESUMED)} exactly when resumed")
         check.octets("Receipt.envelope_digest", self.envelope_digest, check.SHA384_BYTES)
         check.octets("Receipt.transfer_digest", self.transfer_digest, check.SHA384_BYTES)
         check.octets("Receipt.release_digest", self.release_digest, check.SHA384_BYTES)
@@ -309,8 +313,9 @@ class Receipt:
 class Closure:
     """11, A to B: it is over.
 
-    :param outcome: removed (A has deleted VM and keys) or withdrawn (A gave up before Release).
-    :param receipt_digest: SHA-384 of the signed Receipt; NOTHING when withdrawn.
+    :param outcome: removed (A has deleted VM and keys), withdrawn (A gave up before Release), or taken-back (after it,
+        without a Receipt: a person at A has decided, and A answers for it).
+    :param receipt_digest: SHA-384 of the signed Receipt; NOTHING when there was none.
     """
 
     migration_id: str
@@ -321,10 +326,10 @@ class Closure:
 
     def __post_init__(self) -> None:
         _check_session("Closure", self.migration_id, self.sid)
-        check.one_of("Closure.outcome", self.outcome, ("removed", "withdrawn"))
+        check.one_of("Closure.outcome", self.outcome, ("removed", "withdrawn", "taken-back"))
         check.octets("Closure.receipt_digest", self.receipt_digest, check.SHA384_BYTES)
-        if (self.outcome == "withdrawn") != (self.receipt_digest == NOTHING):
-            raise check.invalid("Closure.receipt_digest", "must be 48 zero bytes exactly when withdrawn")
+        if (self.outcome != "removed") != (self.receipt_digest == NOTHING):
+            raise check.invalid("Closure.receipt_digest", "must be 48 zero bytes exactly when nothing was removed")
         object.__setattr__(self, "at", check.instant("Closure.at", self.at))
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from sv2m.protocol import events as e
 from sv2m.protocol.messages import (
+    DECLARED_LOST,
+    DECLARED_RUNNING,
     NOTHING,
     Accepted,
     Closure,
@@ -35,8 +37,10 @@ def message_for(role: str, transcript: Transcript, event: e.Event) -> Message | 
     """The message that an event makes us send; None when it makes us send none."""
     if isinstance(event, e.Undone):
         # Before there is a session B has held nothing yet that its own patience does not give back.
-        withdrawn = role == SOURCE_ROLE and transcript.has_session and "Release" not in transcript
-        return _closure(transcript, "withdrawn", NOTHING, event.now) if withdrawn else None
+        if role != SOURCE_ROLE or not transcript.has_session or "Receipt" in transcript:
+            return None
+        outcome = "taken-back" if "Release" in transcript else "withdrawn"
+        return _closure(transcript, outcome, NOTHING, event.now)
     make = _MESSAGES.get(type(event))
     return None if make is None else make(transcript, event)
 
@@ -158,6 +162,8 @@ _MESSAGES: Final[dict[type[Any], Callable[[Transcript, Any], Message]]] = {
     e.Committed: _release,
     e.Resumed: lambda transcript, event: _receipt(transcript, "resumed", "none", event.now),
     e.CannotResume: lambda transcript, event: _receipt(transcript, "refused", event.code, event.now),
+    e.DeclaredLost: lambda transcript, event: _receipt(transcript, "refused", DECLARED_LOST, event.now),
+    e.DeclaredRunning: lambda transcript, event: _receipt(transcript, "resumed", DECLARED_RUNNING, event.now),
     e.Removed: lambda transcript, event: _closure(
         transcript, "removed", transcript.digest(Receipt), event.now
     ),

@@ -39,9 +39,10 @@ from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
 from sv2m import errors
 from sv2m.protocol import signed_bytes, signing_key
+from sv2m.protocol.declaration import STATEMENTS
 from sv2m.protocol.signature_form import ENVELOPED, SignatureForm, read_form, x509_key_info
 from sv2m.protocol.trailer_signature import sign_manifest, verify_manifest
-from sv2m.protocol.wire import decode
+from sv2m.protocol.wire import decode, decode_declaration
 from sv2m.protocol.wire import document as documents
 from sv2m.protocol.wire.element import local
 
@@ -78,7 +79,8 @@ def sign(document: bytes, private_key_pem: bytes, chain: Sequence[bytes]) -> byt
     :raises MalformedMessage: the document is none of ours, or signed already.
     """
     signer = signing_key.load_signer(private_key_pem, chain)
-    decode(document)  # what no peer would accept is not signed, whoever asks for it
+    # What no reader would accept is not signed, whoever asks for it.
+    (decode_declaration if documents.peek(document).kind in STATEMENTS else decode)(document)
     root = documents.parse(document)
     if root.find(f".//{_SIGNATURE}") is not None:
         raise errors.MalformedMessage("the document is signed already")

@@ -9,6 +9,10 @@ from these tables by mermaid().
 The safety of a migration can be read off them: at A, ``released`` is left only by B's signed Receipt, so A
 never resumes the VM on its own after it; at B, ``resuming`` is entered only by A's Release and left only by
 having resumed or by never being able to, and from ``undoing`` no way leads back.
+
+Where nobody is left who could sign, a person decides (PERSONS): B's host is lost, or B itself. Each of these events
+leads on from ``released`` or ``resuming`` once, and from where it leads no way comes back; what their cloud then
+signs, it answers for. As long as what they say is true, the same holds as without them.
 """
 
 from __future__ import annotations
@@ -33,15 +37,28 @@ SOURCE: Final[Table] = {
     "transferring": {"Sealed": "transferred", "Failed": "withdrawing"},
     "transferred": {"Prepared": "prepared", "Failed": "withdrawing"},
     "prepared": {"Committed": "released", "Failed": "withdrawing"},
-    # From here no way back but by B's signature.
-    "released": {"Receipt.resumed": "receipted", "Receipt.refused": "returning"},
+    # From here no way back but by B's signature, or by a person who answers for it.
+    "released": {
+        "Receipt.resumed": "receipted",
+        "Receipt.refused": "returning",
+        "TakenBack": "reclaiming",
+        "LetGo": "relinquishing",
+    },
     "receipted": {"Removed": "closing"},
     "closing": {"Told": "closed"},
     "returning": {"Undone": "returned"},
+    # The VM runs here again. What B then says is kept, and changes nothing.
+    "reclaiming": {"Undone": "reporting"},
+    "reporting": {"Receipt.resumed": "reporting", "Receipt.refused": "reporting", "Told": "reclaimed"},
+    # The VM is gone here. B may run it still, and is asked.
+    "relinquishing": {"Relinquished": "inquiring"},
+    "inquiring": {"Receipt.resumed": "receipted", "Receipt.refused": "relinquished", "Told": "relinquished"},
     "withdrawing": {"Undone": "telling"},
     "telling": {"Told": "withdrawn"},
     "closed": {},
     "returned": {},
+    "reclaimed": {},
+    "relinquished": {},
     "withdrawn": {},
     "refused": {},
 }
@@ -54,15 +71,32 @@ DESTINATION: Final[Table] = {
     "landing": {"LandingReady": "receiving", "Closure.withdrawn": "undoing", "Failed": "undoing"},
     "receiving": {"Transfer": "verifying", "Closure.withdrawn": "undoing", "Failed": "undoing"},
     "verifying": {"Restored": "prepared", "Closure.withdrawn": "undoing", "Failed": "undoing"},
-    "prepared": {"Release": "resuming", "Closure.withdrawn": "undoing", "Failed": "undoing"},
-    # The VM is ours now: either it runs here, or it is gone for good and A gets that signed.
-    "resuming": {"Resumed": "resumed", "CannotResume": "undoing"},
-    "resumed": {"Undone": "settled", "Closure.removed": "closing"},
+    "prepared": {
+        "Release": "resuming",
+        "Closure.withdrawn": "undoing",
+        "Closure.taken-back": "undoing",
+        "Failed": "undoing",
+    },
+    # The VM is ours now: either it runs here, or it is gone for good and A gets that signed. If A has taken its own
+    # back meanwhile, what has not run here is undone; what runs cannot be unmade.
+    "resuming": {
+        "Resumed": "resumed",
+        "CannotResume": "undoing",
+        "DeclaredRunning": "resumed",
+        "DeclaredLost": "undoing",
+        "Closure.taken-back": "resuming",
+    },
+    "resumed": {"Undone": "settled", "Closure.removed": "closing", "Closure.taken-back": "closing"},
     "closing": {"Undone": "closed"},
-    "settled": {"Closure.removed": "closed"},
+    "settled": {"Closure.removed": "closed", "Closure.taken-back": "closed"},
     # A Release that comes too late is answered by Receipt.refused, once; A then takes its VM back.
-    "undoing": {"Undone": "undone", "Release": "undoing", "Closure.withdrawn": "undoing"},
-    "undone": {"Release": "undone", "Closure.withdrawn": "undone"},
+    "undoing": {
+        "Undone": "undone",
+        "Release": "undoing",
+        "Closure.withdrawn": "undoing",
+        "Closure.taken-back": "undoing",
+    },
+    "undone": {"Release": "undone", "Closure.withdrawn": "undone", "Closure.taken-back": "undone"},
     "closed": {},
     "refused": {},
 }
@@ -71,16 +105,20 @@ TABLES: Final[dict[str, Table]] = {SOURCE_ROLE: SOURCE, DESTINATION_ROLE: DESTIN
 FIRST: Final = {SOURCE_ROLE: "requested", DESTINATION_ROLE: "none"}
 #: Phases in which nothing is left to do. (A Release may still reach an undone destination, a Closure a settled one.)
 FINAL: Final = {
-    SOURCE_ROLE: ("closed", "returned", "withdrawn", "refused"),
+    SOURCE_ROLE: ("closed", "returned", "reclaimed", "relinquished", "withdrawn", "refused"),
     DESTINATION_ROLE: ("closed", "settled", "undone", "refused"),
 }
+
+#: Events that no program brings about by itself: a person has decided, where nobody else can.
+PERSONS: Final = {SOURCE_ROLE: ("TakenBack", "LetGo"), DESTINATION_ROLE: ("DeclaredLost", "DeclaredRunning")}
 
 #: What each role receives. A message of the other direction is never taken, not even our own, reflected.
 RECEIVES: Final = {
     SOURCE_ROLE: ("TokenBA1", "TokenBA2", "Prepared", "Receipt"),
     DESTINATION_ROLE: ("Offer", "TokenAB", "Envelope", "Transfer", "Release", "Closure"),
 }
-#: What B answers; None where the answer has no message and is only that it was taken.
+#: What B answers; None where the answer has no message and is only that it was taken. (A Closure that says that A took
+#: its VM back is answered by the Receipt, if there is one: A keeps it as evidence.)
 REPLIES: Final[dict[str, str | None]] = {
     "Offer": "TokenBA1",
     "TokenAB": "TokenBA2",
@@ -98,6 +136,8 @@ ASKS: Final = {
     "released": "Release",
     "closing": "Closure",
     "telling": "Closure",
+    "reporting": "Closure",
+    "inquiring": "Release",
 }
 #: Events that answer a document which must have been received in the same phase.
 NEEDS: Final = {"ChallengeDue": "Offer", "TokenDue": "TokenBA1"}

@@ -60,6 +60,8 @@ _BY_PHASE: Final[dict[str, dict[str, Callable[[Transcript], list[a.Action]]]]] =
         "prepared": lambda _: [a.Commit()],
         "receipted": lambda _: [a.RemoveVM()],
         "returning": lambda _: [a.ReturnVM()],
+        "reclaiming": lambda _: [a.ReclaimVM()],
+        "relinquishing": lambda _: [a.RelinquishVM()],
         "withdrawing": _undoing,
     },
     DESTINATION_ROLE: {

@@ -46,7 +46,11 @@ REQUESTS_LOST = {"nova-requests-lost": "Nova", "cinder-requests-lost": "Cinder"}
 
 #: Triggers with which a side gives up, or hears that the other did: they lead off the ordinary way.
 GIVING_UP = frozenset(
-    {"Failed", "TokenBA2.refused", "RoomRefused", "Closure.withdrawn", "CannotResume", "Receipt.refused"}
+    {
+        *("Failed", "TokenBA2.refused", "RoomRefused", "CannotResume", "Receipt.refused"),
+        *("Closure.withdrawn", "Closure.taken-back"),
+        *(event for events in states.PERSONS.values() for event in events),
+    }
 )
 #: How a migration comes into a phase off the ordinary way, or into one that is passed by chance only.
 DETOURS: Mapping[tuple[str, str], str] = {
@@ -129,7 +133,7 @@ def draw(tables: Tables = states.TABLES, final: Mapping[str, Sequence[str]] = st
         _case(fault, role, phase, _route(tables, role, phase))
         for role, table in tables.items()
         for phase in table
-        if phase not in final[role]
+        if phase not in final[role] and phase not in decided(table, role)
         for fault in _faults(tables, role, phase)
     ]
     # A case keeps its place and its circumstances whatever else is drawn, so that tables of two runs compare.
@@ -193,6 +197,12 @@ def _faults(tables: Tables, role: str, phase: str, asks: Asked | None = None) ->
 def _asks(role: str, phase: str) -> tuple[str, ...]:
     step = flow.step(role, phase)
     return () if step is None else tuple(word.strip() for word in step.asks.split(","))
+
+
+def decided(table: states.Table, role: str) -> set[str]:
+    """Phases into which a migration comes by a person's decision alone: nothing here makes one."""
+    first = states.FIRST[role]
+    return reachable(table, first, frozenset()) - reachable(table, first, frozenset(states.PERSONS[role]))
 
 
 def _route(tables: Tables, role: str, phase: str) -> str:

@@ -166,7 +166,7 @@ MESSAGES = {
             release_digest=SHA384,
             at=TIME,
             outcome=st.just("resumed"),
-            reason=st.just("none"),
+            reason=st.sampled_from(["none", "declared-running"]),
         ),
         st.builds(
             p.Receipt,
@@ -174,11 +174,11 @@ MESSAGES = {
             release_digest=SHA384,
             at=TIME,
             outcome=st.just("refused"),
-            reason=CODE.filter(lambda code: code != "none"),
+            reason=CODE.filter(lambda code: code not in ("none", "declared-running")),
         ),
     ),
     "Closure": st.one_of(
-        st.builds(p.Closure, ID, SHA384, st.just("withdrawn"), st.just(p.NOTHING), TIME),
+        st.builds(p.Closure, ID, SHA384, st.sampled_from(["withdrawn", "taken-back"]), st.just(p.NOTHING), TIME),
         st.builds(p.Closure, ID, SHA384, st.just("removed"), SHA384.filter(lambda d: d != p.NOTHING), TIME),
     ),
 }

@@ -69,6 +69,25 @@ def _return(pair: Pair) -> Iterator[None]:
     yield
 
 
+def _take_back(pair: Pair) -> Iterator[None]:
+    """A person at A decides that B is silent for ever; it is not."""
+    pair.a.local(p.TakenBack())
+    yield
+    pair.a.local(p.Undone(NOW))
+    yield
+    pair.a.local(p.Told())
+    yield
+
+
+def _let_go(pair: Pair) -> Iterator[None]:
+    pair.a.local(p.LetGo())
+    yield
+    pair.a.local(p.Relinquished())
+    yield
+    pair.a.local(p.Told())
+    yield
+
+
 @functools.cache
 def world() -> tuple[dict[tuple[str, str], Any], dict[str, p.Received]]:
     """One snapshot of every phase of every role, and one well-signed message for every trigger."""
@@ -96,6 +115,8 @@ def world() -> tuple[dict[tuple[str, str], Any], dict[str, p.Received]]:
         ("hear token", _refuse),
         ("land", _withdraw),
         ("commit", _return),
+        ("commit", _take_back),
+        ("commit", _let_go),
         ("resume", _close_early),
     ):
         pair = _branch(happy, step)
@@ -142,6 +163,11 @@ def event(name: str, machine: p.Migration) -> p.Event:
         "Restored": p.Restored(),
         "Resumed": p.Resumed(NOW),
         "CannotResume": p.CannotResume("gone", NOW),
+        "TakenBack": p.TakenBack(),
+        "LetGo": p.LetGo(),
+        "Relinquished": p.Relinquished(),
+        "DeclaredLost": p.DeclaredLost(NOW),
+        "DeclaredRunning": p.DeclaredRunning(NOW),
     }
     assert set(events) == set(EVENTS)
     return events[name]
@@ -211,16 +237,34 @@ def test_every_message_in_every_phase(role: str, phase: str, trigger: str) -> No
 def test_the_tables_hold_what_makes_a_migration_safe() -> None:
     """Written out by hand, so that a change of the tables that breaks it is noticed."""
     source, destination = states.SOURCE, states.DESTINATION
-    assert set(source["released"]) == {"Receipt.resumed", "Receipt.refused"}
-    assert [phase for phase, row in source.items() if "receipted" in row.values()] == ["released"]
+    by_persons = {role: set(states.PERSONS[role]) for role in ROLES}
+    assert set(source["released"]) - by_persons["source"] == {"Receipt.resumed", "Receipt.refused"}
+    assert [phase for phase, row in source.items() if "receipted" in row.values()] == ["released", "inquiring"]
+    # To the server's running at A lead B's signed refusal, or a person; and a person's decision is for ever.
+    assert [phase for phase, row in source.items() if "returning" in row.values()] == ["released"]
+    assert [phase for phase, row in source.items() if "reclaiming" in row.values()] == ["released"]
+    assert reachable("source", "reclaiming") == {"reclaiming", "reporting", "reclaimed"}
+    assert not reachable("source", "relinquishing") & {"returning", "reclaiming", "withdrawing"}
     assert [phase for phase, row in source.items() if "released" in row.values()] == ["prepared"]
-    assert set(destination["resuming"]) == {"Resumed", "CannotResume"}
-    assert [phase for phase, row in destination.items() if "resuming" in row.values()] == ["prepared"]
+    ours = set(destination["resuming"]) - by_persons["destination"]
+    assert ours == {"Resumed", "CannotResume", "Closure.taken-back"}
+    assert destination["resuming"]["Closure.taken-back"] == "resuming"
+    for role, table in states.TABLES.items():
+        decided = {phase for phase, row in table.items() if by_persons[role] & set(row)}
+        assert decided == {"source": {"released"}, "destination": {"resuming"}}[role]
+    assert [phase for phase, row in destination.items() if "resuming" in row.values()] == ["prepared", "resuming"]
     assert [phase for phase, row in destination.items() if "resumed" in row.values()] == ["resuming"]
     assert destination["prepared"]["Release"] == "resuming"
     assert set(destination["undoing"].values()) | set(destination["undone"].values()) == {"undoing", "undone"}
     for phase in states.FINAL["source"]:
         assert source[phase] == {}
+
+
+def reachable(role: str, phase: str) -> set[str]:
+    found = {phase}
+    for _ in states.TABLES[role]:
+        found |= {target for one in found for target in states.TABLES[role][one].values()}
+    return found
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -9,9 +9,12 @@ algorithm or another URI all make the two differ. Source: the requirement "only 
 
 from __future__ import annotations
 
+from typing import Final, cast
+
 from lxml import etree
 
 from sv2m import errors
+from sv2m.protocol.declaration import STATEMENTS, Declaration
 from sv2m.protocol.messages import KINDS, Message, Offer, Party, TokenBA1
 from sv2m.protocol.wire.document import (
     MAX_SMALL,
@@ -25,11 +28,13 @@ from sv2m.protocol.wire.document import (
 from sv2m.protocol.wire.element import local
 from sv2m.protocol.wire.shapes import SHAPES
 
-__all__ = ["MAX_SMALL", "MAX_TRANSFER", "Peek", "claimed_party", "decode", "encode", "peek"]
+__all__ = ["MAX_SMALL", "MAX_TRANSFER", "Peek", "claimed_party", "decode", "decode_declaration", "encode", "peek"]
+
+_CLASSES: Final[dict[str, type[Message] | type[Declaration]]] = {**KINDS, **STATEMENTS}
 
 
-def encode(message: Message) -> bytes:
-    """The unsigned document of a message: Exclusive Canonical XML 1.0, UTF-8, without an XML declaration."""
+def encode(message: Message | Declaration) -> bytes:
+    """The unsigned document: Exclusive Canonical XML 1.0, UTF-8, without an XML declaration."""
     kind = type(message).__name__
     return root_element(kind, message.migration_id, SHAPES[kind].write_fields(message)).render()
 
@@ -41,6 +46,22 @@ def decode(document: bytes) -> Message:
        :raises MalformedMessage: anything but exactly what encode() writes; no other exception, whatever the
            bytes.
     """
+    if peek(document).kind not in KINDS:
+        raise errors.MalformedMessage("the document is no message: nobody sends it")
+    return cast("Message", _decode(document))
+
+
+def decode_declaration(document: bytes) -> Declaration:
+    """What a person has declared, by their cloud's word. **Verifies no signature**; see decode().
+
+    :raises MalformedMessage: as decode(), or a message.
+    """
+    if peek(document).kind not in STATEMENTS:
+        raise errors.MalformedMessage("the document is a message, and no declaration")
+    return cast("Declaration", _decode(document))
+
+
+def _decode(document: bytes) -> Message | Declaration:
     claim = peek(document)
     root = parse(document)
     unsigned = document
@@ -73,9 +94,9 @@ def claimed_party(document: bytes) -> Party:
     raise errors.MalformedMessage(f"a {type(message).__name__} does not introduce its sender")
 
 
-def _read(claim: Peek, root: etree._Element) -> Message:
+def _read(claim: Peek, root: etree._Element) -> Message | Declaration:
     fields = SHAPES[claim.kind].read_fields(list(root))
-    return KINDS[claim.kind](migration_id=claim.migration_id, **fields)
+    return _CLASSES[claim.kind](migration_id=claim.migration_id, **fields)
 
 
 def _why(error: Exception) -> str:

@@ -19,6 +19,7 @@ from typing import Final
 from lxml import etree
 
 from sv2m import errors
+from sv2m.protocol.declaration import STATEMENTS
 from sv2m.protocol.messages import KINDS
 from sv2m.protocol.wire.element import Element
 from sv2m.protocol.wire.names import check_names
@@ -38,6 +39,7 @@ _HEAD = re.compile(
     rb'" Version="(?P<version>[0-9]{1,9})">'
 )
 VERSION: Final = "1"
+_ROOTS: Final = frozenset({*KINDS, *STATEMENTS})
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def peek(document: bytes) -> Peek:
             f"the document has {len(document)} bytes; at most {MAX_TRANSFER} are read"
         )
     head = _HEAD.match(document)
-    if head is None or head["kind"].decode() not in KINDS:
+    if head is None or head["kind"].decode() not in _ROOTS:
         raise errors.MalformedMessage("the document does not begin like a message of SV2M in canonical form")
     if head["version"].decode() != VERSION:
         raise errors.MalformedMessage(

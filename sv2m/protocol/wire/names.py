@@ -18,14 +18,15 @@ from sv2m.protocol.wire.element import PREFIXES
 _NAMES: Final = {
     "ds": "CanonicalizationMethod DigestMethod DigestValue KeyInfo KeyName Manifest Object Reference RetrievalMethod "
     "Signature SignatureMethod SignatureValue SignedInfo Transform Transforms X509Certificate X509Data",
-    "sv2m": "Accepted Address Addresses Architecture At Binding Boot Bus Certificate Chain Cipher Closure Code "
-    "Commitment Context Cpu Decision Destination DestinationCertificateDigest Device Devices Disk Disks Encrypted "
-    "EndpointHost EndpointPort Envelope EnvelopeDigest EphemeralGb EphemeralKey Firmware Generation Id Index Key "
-    "KeySize Keys KeysDigest Kind Length LogicalBlockSize Mac Machine Manufacturer MemoryMb MigrationId Mode Model "
-    "Mtu Name Needs Nic Nics NonceA NonceB NotAfter Offer OfferDigest Outcome PhysicalBlockSize Prepared "
-    "PreparedDigest Product Reason Receipt ReceiptDigest Refused Release ReleaseDigest ReleasedAt RootGb SegmentSize "
-    "Segments Sid Signature Size Source SourceCertificateDigest Stream Streams SwapMb Sysinfo Target TokenAB TokenBA1 "
-    "TokenBA2 TrailerDigest Transfer TransferDigest Vcpus Version VirtType Vm VolumeGb",
+    "sv2m": "Accepted Address Addresses Architecture At Binding Boot Bus Certificate Chain Cipher Closure Cloud Code "
+    "Commitment Context Cpu Decision Declaration Destination DestinationCertificateDigest Device Devices Disk "
+    "Disks Encrypted EndpointHost EndpointPort Envelope EnvelopeDigest EphemeralGb EphemeralKey Firmware "
+    "Generation Id Index Key KeySize Keys KeysDigest Kind Length LogicalBlockSize Mac Machine Manufacturer "
+    "MemoryMb MigrationId Mode Model Mtu Name Needs Nic Nics NonceA NonceB NotAfter Offer OfferDigest Outcome "
+    "PhysicalBlockSize Prepared PreparedDigest Product Reason Receipt ReceiptDigest Refused Release "
+    "ReleaseDigest ReleasedAt RootGb SegmentSize Segments Sid Signature Size Source SourceCertificateDigest "
+    "Stream Streams SwapMb Sysinfo Target TokenAB TokenBA1 TokenBA2 TrailerDigest Transfer TransferDigest "
+    "Vcpus Version VirtType Vm VolumeGb",
     "xenc": "CarriedKeyName CipherData CipherReference CipherValue EncryptedData EncryptedKey EncryptionMethod "
     "OAEPparams",
     "xenc11": "MGF",

@@ -10,6 +10,7 @@ from lxml import etree
 
 from sv2m.protocol import messages as m
 from sv2m.protocol import needs as n
+from sv2m.protocol.declaration import Declaration
 from sv2m.protocol.plan import StreamPlan, StreamSummary, WrappedKey, total_segments
 from sv2m.protocol.wire import encrypted
 from sv2m.protocol.wire.codecs import (
@@ -239,5 +240,18 @@ SHAPES: Final[dict[str, Shape]] = {
     ),
     "Closure": Struct(
         m.Closure, {"sid": _BINARY, "outcome": _TEXT, "receipt_digest": _BINARY, "at": _INSTANT}
+    ),
+    "Declaration": Struct(
+        Declaration,
+        {
+            "sid": _BINARY,
+            "cloud": _TEXT,
+            "kind": _TEXT,
+            "reason": _TEXT,
+            "prepared_digest": _BINARY,
+            "release_digest": _BINARY,
+            "receipt_digest": _BINARY,
+            "at": _INSTANT,
+        },
     ),
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reader of messages: only exactly what the writer writes is a message."""
+"""The reader of messages and declarations: only exactly what the writer writes is one."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from lxml import etree
 
@@ -16,12 +18,13 @@ _SIGNATURE = "{http://www.w3.org/2000/09/xmldsig#}Signature"
 
 
 def check(data: bytes) -> None:
+    decode = p.decode_declaration if data.startswith(b"<sv2m:Declaration ") else p.decode
     try:
-        message = p.decode(data)
+        message = decode(data)
     except errors.MalformedMessage:
         return
     written = p.encode(message)
-    promise(p.decode(written) == message, "what was read is not what is written")
+    promise(decode(written) == message, "what was read is not what is written")
     claim = p.peek(data)
     promise((claim.kind, claim.migration_id) == (type(message).__name__, message.migration_id), "peek saw another")
     if data == written:
@@ -34,8 +37,14 @@ def check(data: bytes) -> None:
     promise([one.tag for one in behind] == [_SIGNATURE] and not behind.text, "more than a signature stands at the end")
 
 
+def _declaration() -> bytes:
+    at, digest = datetime(2026, 3, 1, 12, tzinfo=UTC), bytes(48)
+    of = ("6f1c1a9e-3c6e-4d52-9d5f-0a4a2e6f7b11", digest, "cloud-b.sv2m")
+    return p.encode(p.Declaration(*of, "lost", "host b7 was scrapped", digest, digest, digest, at))
+
+
 def make() -> Target:
-    seeds = (*vectors.documents(), *(vectors.unsigned(kind) for kind in vectors.KINDS))
+    seeds = (*vectors.documents(), *(vectors.unsigned(kind) for kind in vectors.KINDS), _declaration())
     return Target(
         "protocol.decode, peek: wire messages",
         check,
