@@ -15,10 +15,14 @@ from sv2m.api.call import Call, answer
 from sv2m.db import audit, engine, messages, peers, timestamps
 from sv2m.db import migrations as rows
 from sv2m.db.models import Migration
+from sv2m.engine import decisions
 from sv2m.policies import migrations as rules
 
 #: From here on the VM may run at the destination: neither cloud alone can take it back.
-RELEASED = {"source": ("released", "receipted"), "destination": ("resuming", "resumed", "closing")}
+RELEASED = {
+    "source": ("released", "receipted", "reclaiming", "relinquishing"),
+    "destination": ("resuming", "resumed", "closing"),
+}
 #: RFC 7240, 4.1.
 _LATER = "respond-async"
 
@@ -36,6 +40,7 @@ def view(row: Migration, base: str) -> dict[str, Any]:
             "remedy": row.error_remedy,
             "fault": row.fault,
         }
+    decision = decisions.of(row)
     return {
         "id": row.id,
         "role": row.role,
@@ -49,6 +54,9 @@ def view(row: Migration, base: str) -> dict[str, Any]:
         "error": error,
         "notice": (row.state or {}).get("notice") if error is None else None,
         "abort_requested": row.abort_requested,
+        "decision": None
+        if decision is None
+        else {"kind": decision.kind, "reason": decision.reason, "at": _time(decision.at)},
         "bytes_total": row.bytes_total,
         "bytes_done": row.bytes_done,
         "bytes_sent": row.bytes_sent,
@@ -126,7 +134,7 @@ def _prefers_later(preferences: str) -> bool:
 
 def show(call: Call) -> webob.Response:
     """``GET /v1/migrations/{id}``."""
-    return answer(200, {"migration": view(_visible(call, rules.SHOW), _collection(call))})
+    return answer(200, {"migration": view(visible(call, rules.SHOW), collection(call))})
 
 
 def abort(call: Call) -> webob.Response:
@@ -135,13 +143,14 @@ def abort(call: Call) -> webob.Response:
     Before the release everything is undone, and the VM runs on where it was. After it only the destination's
     signed refusal could bring it back, so the answer is a conflict.
     """
-    row = _visible(call, rules.ABORT)
+    row = visible(call, rules.ABORT)
     if row.status != "aborted":
         if row.status == "running" and row.phase in RELEASED[row.role]:
             raise errors.Conflict(
                 f"migration {row.id} is {row.phase}: the server may already run at the destination",
                 code="past-release",
-                remedy="Wait until it ends; it needs nothing from you.",
+                remedy="Wait until it ends. Where nobody is left who could sign what became of it, a person has to "
+                "decide: see doc/operating.md.",
             )
         noted = engine.transaction(lambda session: rows.request_abort(session, row.id, by=call.caller.who))
         with engine.session() as session:
@@ -154,12 +163,12 @@ def abort(call: Call) -> webob.Response:
             )
         if noted:
             starting.wake(call, row.id, abort=True)
-    return answer(202, {"migration": view(row, _collection(call))})
+    return answer(202, {"migration": view(row, collection(call))})
 
 
 def evidence(call: Call) -> webob.Response:
     """``GET /v1/migrations/{id}/evidence``: every signed message, as files, with how to check them."""
-    row = _visible(call, rules.EVIDENCE)
+    row = visible(call, rules.EVIDENCE)
     with engine.session() as session:
         kept = evidence_files.Kept(
             row,
@@ -175,7 +184,7 @@ def evidence(call: Call) -> webob.Response:
     return response
 
 
-def _visible(call: Call, rule: str) -> Migration:
+def visible(call: Call, rule: str) -> Migration:
     """The migration of the path, if the caller may do this to it; what he may not see does not exist."""
     with engine.session() as session:
         row = rows.find(session, call.path["id"])
@@ -187,7 +196,8 @@ def _visible(call: Call, rule: str) -> Migration:
     return row
 
 
-def _collection(call: Call) -> str:
+def collection(call: Call) -> str:
+    """The URL under which migrations are."""
     return f"{call.request.application_url}/v1/migrations"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import webob
 
 from sv2m import errors
-from sv2m.api import load, migrations, peers, services
+from sv2m.api import deciding, load, migrations, peers, services
 from sv2m.api.call import Call
 from sv2m.api.faults import MethodNotAllowed
 from sv2m.api.schemas import load as load_schemas
@@ -49,6 +49,7 @@ ROUTES = (
         body=migration_schemas.ABORT,
         optional_body=True,
     ),
+    Route("POST", "/v1/migrations/{id}/decide", deciding.decide, body=migration_schemas.DECIDE),
     Route("GET", "/v1/migrations/{id}/evidence", migrations.evidence),
     Route("GET", "/v1/peers", peers.list_page, query=peer_schemas.LIST_QUERY),
     Route("POST", "/v1/peers", peers.create, body=peer_schemas.CREATE),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``openstack secure migration create | list | show | abort``."""
+"""``openstack secure migration create | list | show | abort | decide``."""
 
 from __future__ import annotations
 
@@ -45,12 +45,17 @@ COLUMNS = (
 TIMES = ("created_at", "updated_at", "finished_at")
 ABORT = "openstack secure migration abort"
 
+#: What may be decided; see doc/operating.md.
+DECISIONS = ("lost", "running", "taken-back", "let-go", "accept-key")
+
 
 def details(migration: Migration) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Names and values, for a table of one migration."""
     values = tuple(getattr(migration, "is_abort_requested" if name == "abort_requested" else name) for name in COLUMNS)
     times = tuple(moment(getattr(migration, name)) for name in TIMES)
-    return (*COLUMNS, *TIMES, "error"), (*values, *times, Error(migration.error) if migration.error else None)
+    decision = "{kind}: {reason}".format(**migration.decision) if migration.decision else None
+    error = Error(migration.error) if migration.error else None
+    return (*COLUMNS, *TIMES, "decision", "error"), (*values, *times, decision, error)
 
 
 class CreateMigration(Guarded, command.ShowOne):
@@ -238,3 +243,30 @@ class AbortMigration(Guarded, command.Command):
             return f"Migration {migration_id}: its abort is asked for; it is {found.phase}"
 
         each.of(parsed_args.migration, abort, "migrations", self.app.stdout)
+
+
+class DecideMigration(Guarded, command.ShowOne):
+    """Say how a migration goes on of which nobody else can say it. The cloud answers for it: it is signed"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The arguments."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("migration", metavar="<migration>", help="Migration (ID)")
+        parser.add_argument(
+            "kind",
+            metavar="<decision>",
+            choices=DECISIONS,
+            help="At the destination, whose host is lost: lost (the server never ran there, and never will), or "
+            "running; at the source, whose peer is silent for ever: taken-back (the server runs here again), or let-go "
+            "(it is removed here); at either: accept-key (the peer's key was revoked after the commit, and its word "
+            "counts)",
+        )
+        parser.add_argument(
+            "--reason", metavar="<text>", required=True, help="Why, for the evidence; name no person (1000 characters)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
+        """Run it."""
+        client = client_of(self)
+        return details(client.decide_migration(parsed_args.migration, parsed_args.kind, parsed_args.reason))

@@ -7,7 +7,8 @@ one without changing every later digest. It is written by the queries of this pa
 of what it tells: there is no change without its event, and no event of a change that did not happen.
 
 The chain is a migration's (or an agreement's), not the cloud's; why is in doc/decisions.md. No event holds a secret:
-what goes in is names, ids, phases, codes and digests, never a message's or an error's text.
+what goes in is names, ids, phases, codes and digests, never a message's or an error's text; of a decision, the reason
+that whoever took it gave for the record.
 """
 
 from __future__ import annotations

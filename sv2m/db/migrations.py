@@ -16,10 +16,12 @@ from sv2m.db import audit
 from sv2m.db.engine import written
 from sv2m.db.models import Message, Migration
 
+#: A's phases in which the migration is over, and the peer is still told, or asked.
+AFTERWARDS = ("closing", "telling", "reporting", "inquiring", "receipted")
 #: What still runs, and what has ended here but must still be told to the peer.
 UNFINISHED = sa.or_(
     Migration.status == "running",
-    sa.and_(Migration.role == "source", Migration.phase.in_(("closing", "telling"))),
+    sa.and_(Migration.role == "source", Migration.phase.in_(AFTERWARDS)),
 )
 
 
@@ -253,6 +255,30 @@ def request_abort(
     if changed:
         audit.append(session, migration_id, "abort-requested", now=now, **(by or {}))
     return changed == 1
+
+
+def decide(
+    session: Session,
+    row: Migration,
+    decision: Mapping[str, Any],
+    *,
+    now: datetime | None = None,
+    by: Mapping[str, Any],
+) -> Migration:
+    """Write down what a person has decided, as long as the row is as they have seen it.
+
+    :param decision: what the row's ``state`` gets: one entry, with ``kind`` and ``reason``.
+    :param by: who, for the audit log.
+    :raises sv2m.errors.PhaseConflict: it has moved on.
+    """
+    state = {**(row.state or {}), **decision}
+    # What is kept of an ended migration is no new end of it.
+    row = advance(session, row.id, row.phase, row.generation, row.phase, now=now, state=state)
+    (said,) = decision.values()
+    audit.append(
+        session, row.id, "decided", now=now, role=row.role, kind=said["kind"], reason=said["reason"], **by
+    )
+    return row
 
 
 def tell(

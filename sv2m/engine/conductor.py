@@ -20,9 +20,9 @@ from sv2m import errors, protocol, reporting
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers, unanswered
 from sv2m.db.models import Migration
-from sv2m.engine import landing
+from sv2m.engine import deciding, landing
 from sv2m.engine.services import Services
-from sv2m.engine.work import Work
+from sv2m.engine.work import Statement, Work
 from sv2m.engine.worker import Workers
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ REPLY = {
 }
 #: Phases after the landing place was ready, but for those of giving up.
 LANDED = ("receiving", "verifying", "prepared", "resuming", "resumed", "settled", "closing", "closed")
+#: Phases in which it runs here, and that is signed.
+RUNS = ("resumed", "settled", "closing", "closed")
 #: Seconds that a peer's request is held for the answer, before it is told to ask again.
 PATIENCE = 20.0
 #: Requests of one peer that are held so at the same time: a thread each, of those that answer everybody. Further ones
@@ -201,21 +203,26 @@ class Conductor:
             # It is really the source that asks, and too late: it hears why we gave up.
             self._check_not_given_up(work, kind)
             raise
-        documents = [(messages.RECEIVED, received)]
+        documents: list[tuple[str, protocol.Received | Statement]] = [(messages.RECEIVED, received)]
         if _messages(actions):
             # A Release that came after we had given up: the one answer, in the same transaction.
             landing.check_not_arrived(work)
             documents.append((messages.SENT, work.sign(actions)))
         columns: dict[str, Any] = {}
-        withdrawn = isinstance(received.message, protocol.Closure) and received.message.outcome == "withdrawn"
+        outcome = received.message.outcome if isinstance(received.message, protocol.Closure) else None
+        if outcome == "taken-back" and work.row.phase != "resuming":
+            # In resuming the host is asked first whether it runs.
+            columns = deciding.heard_taken_back(work.row, runs=work.row.phase in RUNS)
         # A that hears of our failure withdraws; what our operator reads stays our own reason.
-        if withdrawn and work.row.error_code is None:
+        if outcome == "withdrawn" and work.row.error_code is None:
             columns = {
                 "fault": "peer",
                 "error_code": "withdrawn",
                 "error_message": f"{work.row.peer} withdrew before it released the server",
                 "error_remedy": "Nothing: everything made for it here is removed.",
             }
+        if kind == "Release":
+            documents.extend(deciding.accepted_key(work))
         work.commit(*documents, **columns)
 
     def _answer(self, work: Work, kind: str) -> dict[str, Any] | None:
@@ -225,12 +232,22 @@ class Conductor:
             return {"status": HTTPStatus.OK, "document_b64": document}
         phase = work.row.phase
         if kind == "Closure" and kind in work.documents:
+            if work.machine.message(protocol.Closure).outcome == "taken-back":
+                return self._answer_taken_back(work)
             # Taken, and what follows from it is durable; nobody waits for our tidying.
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
         if kind == "Envelope" and phase in LANDED:
             return {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
         self._check_not_given_up(work, kind)
         return None
+
+    @staticmethod
+    def _answer_taken_back(work: Work) -> dict[str, Any] | None:
+        """A asks what became of the VM here, which it has taken back: the Receipt, if there is one, or will be."""
+        if "Receipt" in work.documents:
+            document = base64.b64encode(work.documents["Receipt"]).decode("ascii")
+            return {"status": HTTPStatus.OK, "document_b64": document}
+        return None if work.row.phase == "resuming" else {"status": HTTPStatus.NO_CONTENT, "document_b64": None}
 
     @staticmethod
     def _check_not_given_up(work: Work, kind: str) -> None:

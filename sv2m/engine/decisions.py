@@ -6,16 +6,30 @@ Kept in the row's ``state``, because a step that is done again must find it agai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from sv2m.db.models import Migration
+from sv2m.protocol import declaration
+from sv2m.protocol.declaration import LET_GO, LOST, RUNNING, TAKEN_BACK
 
 #: The key of the row's ``state``.
 STATE: Final = "decision"
 #: What the peer signed after the commit is believed, although its key was reported as compromised.
-ACCEPT_KEY: Final = "accept-key"
+ACCEPT_KEY: Final = declaration.ACCEPT_KEY
+
+#: Where a person may decide, and what: (role, phase) -> kinds.
+CHOICES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("source", "released"): (TAKEN_BACK, LET_GO, ACCEPT_KEY),
+    ("destination", "prepared"): (ACCEPT_KEY,),
+    ("destination", "resuming"): (LOST, RUNNING),
+    ("destination", "undoing"): (ACCEPT_KEY,),
+    ("destination", "undone"): (ACCEPT_KEY,),
+}
+#: Phases that follow from a person's decision alone.
+BY_DECISION: Final = ("reclaiming", "reporting", "reclaimed", "relinquishing", "inquiring", "relinquished")
 
 
 @dataclass(frozen=True)
@@ -49,5 +63,14 @@ def of(row: Migration) -> Decision | None:
 
 def accepts_key(row: Migration) -> bool:
     """Whether the peer's signature counts although its key was reported as compromised after the commit."""
+    return _is(row, ACCEPT_KEY)
+
+
+def declares_lost(row: Migration) -> bool:
+    """Whether a person at B has said that the guest's host is lost, and the guest with it."""
+    return _is(row, LOST)
+
+
+def _is(row: Migration, *kinds: str) -> bool:
     decision = of(row)
-    return decision is not None and decision.kind == ACCEPT_KEY
+    return decision is not None and decision.kind in kinds

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors, protocol
 from sv2m.db import ledger, messages, peers
-from sv2m.engine import landing
+from sv2m.engine import deciding, decisions, landing
 from sv2m.engine.placing import find_room
 from sv2m.engine.sealing import MANIFEST, raise_if_failed
 from sv2m.engine.work import Work, failure
@@ -107,6 +107,8 @@ def verify_and_restore(work: Work) -> None:
 
 def resume(work: Work) -> None:
     """``resuming``: A's Release is durable here. Run the VM, as an ordinary server, and sign the receipt."""
+    if deciding.follow_about_guest(work) or deciding.undone_for_source(work):
+        return
     services, server_id, host = work.services, work.state["server_id"], work.row.host or ""
     try:
         services.edm.check_restored(work.context, host, work.id, server_id)
@@ -130,7 +132,8 @@ def resume(work: Work) -> None:
     # was restored from a time at which it was one. What goes with it follows at once (landing has the order): the
     # Receipt, for which A's copy stands still, does not wait for Cinder and Neutron.
     services.servers.mark_arrived(server_id, work.id)
-    work.commit((SENT, work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))))
+    signed = work.sign(work.machine.local(protocol.Resumed(datetime.now(UTC))))
+    work.commit((SENT, signed), **{**deciding.settled(work.row), **deciding.overtaken(work)})
 
 
 def _put_up_ports(work: Work) -> None:
@@ -155,7 +158,15 @@ def forget(work: Work) -> None:
 
 
 def undo(work: Work) -> None:
-    """``undoing``: nothing of the attempt stays here."""
-    landing.remove_place(work)
+    """``undoing``: nothing of the attempt stays here.
+
+    :raises Conflict: it was declared lost, and runs: nothing is removed then, and the migration says so.
+    """
+    try:
+        landing.remove_place(work)
+    except errors.Conflict:
+        if decisions.declares_lost(work.row) and work.row.error_code != deciding.TWO_COPIES:
+            work.note(**deciding.runs_all_the_same(work.row))
+        raise
     work.machine.local(protocol.Undone(datetime.now(UTC)))
     work.commit(status="aborted" if work.row.error_code in ("withdrawn", "aborted") else "failed")

@@ -55,6 +55,10 @@ SOURCE: Mapping[str, Step] = {
     "withdrawing": Step(returning.withdraw, "EDM, Nova, KM, MAM", may_fail=False, stops=True),
     "telling": Step(telling.tell, "peer", may_fail=False),
     "returning": Step(returning.take_back, "EDM, Nova, KM", may_fail=False, stops=True),
+    "reclaiming": Step(returning.reclaim, "EDM, Nova, KM, MAM", may_fail=False, stops=True),
+    "reporting": Step(telling.report, "peer, CMM, MAM", may_fail=False),
+    "relinquishing": Step(source.relinquish, "Neutron, Nova, EDM, Cinder, KM", may_fail=False),
+    "inquiring": Step(telling.inquire, "peer, CMM, MAM", may_fail=False),
 }
 
 DESTINATION: Mapping[str, Step] = {

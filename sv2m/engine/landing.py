@@ -27,6 +27,7 @@ from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import peers
 from sv2m.db.models import Migration
+from sv2m.engine import decisions
 from sv2m.engine.forgetting import destroy_keys
 from sv2m.engine.lending import lent
 from sv2m.engine.services import Services
@@ -43,6 +44,8 @@ _CLOSED = (
     "The server's port lets nothing in or out: its security group, sv2m-arrived-{id}, has no rules. Add rules to it, "
     "or give the port other groups."
 )
+#: Seconds for which a host is asked whether a guest runs there.
+_PATIENCE = 20.0
 
 
 def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None:
@@ -258,7 +261,7 @@ def remove_place(work: Work) -> None:
     servers = find_placeholders(services, work.row)
     if work.row.host and (servers or state.get("server_id")):
         # Also for a server that the row does not know: the agent refuses if the guest runs.
-        services.edm.abort(work.context, work.row.host, work.id)
+        abort_guest(services, work.context, work.row)
     # It has not arrived, and never will. When the placeholder is gone, nothing tells a forged mark from a true one.
     work.remember(given_up=True)
     for server_id in servers:
@@ -268,6 +271,35 @@ def remove_place(work: Work) -> None:
     services.ports.delete_for(work.id, work.row.project_id)
     services.lmm.release(work.context, work.id)
     destroy_session_keys(work)
+
+
+def abort_guest(services: Services, context: dict[str, Any], row: Migration) -> None:
+    """Have the agent undo what it has. May be repeated.
+
+    Of a host that was declared lost nothing is expected: the placeholder is deleted in Nova, which destroys what it
+    finds of it when the host comes back.
+
+    :raises Conflict: the guest runs, and it is not to be undone; if it was declared lost, there are two copies.
+    """
+    lost, host = decisions.declares_lost(row), row.host or ""
+    try:
+        services.edm.abort(context, host, row.id)
+    except errors.AgentLost as error:
+        if not lost:
+            raise
+        LOG.warning("Migration %s: %s was declared lost: %s", row.id, host, error)
+    except errors.Conflict:
+        # Its journal knows that it was let run. If it has ended since, there is nothing to keep.
+        if not lost or _runs(services, context, row):
+            raise
+
+
+def _runs(services: Services, context: dict[str, Any], row: Migration) -> bool:
+    server_id = (row.state or {}).get("server_id", "")
+    try:
+        return services.edm.power(context, row.host or "", server_id, _PATIENCE) != "off"
+    except errors.NotFound:
+        return False
 
 
 def check_not_arrived(work: Work) -> None:

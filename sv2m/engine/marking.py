@@ -27,8 +27,8 @@ _LONGEST = 255
 _RELEASED = re.compile(r"SV2M migration (\S+) released ")
 #: The error code where a server must not run here, although the database knows nothing of its release.
 RELEASED_BEFORE = "released-before"
-#: Phases that follow from B's signature alone, that it does not run the server, and never will.
-_TAKEN_BACK = ("returning", "returned")
+#: Phases that follow from B's signature alone, that it does not run the server, and never will; or from a person's.
+_TAKEN_BACK = ("returning", "returned", "reclaiming", "reporting", "reclaimed")
 
 
 def locked_by(row: Migration, server: dict[str, Any]) -> bool:

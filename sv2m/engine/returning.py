@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """At A, the ways back: the VM goes on here, unlocked, and nothing of the attempt is left.
 
-Both ways are the same work. What differs is who decided: A before the commit, or B's signature after it.
+All ways are the same work. What differs is who decided: A before the commit, B's signature after it, or a person.
 """
 
 from __future__ import annotations
@@ -44,6 +44,13 @@ def take_back(work: Work) -> None:
     restore(work)
     work.machine.local(protocol.Undone(datetime.now(UTC)))
     work.commit(status="failed", **losing.columns(work.row))
+
+
+def reclaim(work: Work) -> None:
+    """``reclaiming``: a person has decided that B is gone. The same; B is told, should it ever come back."""
+    restore(work)
+    signed = work.sign(work.machine.local(protocol.Undone(datetime.now(UTC))))
+    work.commit((messages.SENT, signed), status="failed", **losing.columns(work.row))
 
 
 def restore(work: Work) -> None:

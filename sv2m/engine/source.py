@@ -11,7 +11,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations
-from sv2m.engine import describing, marking, sealing, unchanged
+from sv2m.engine import deciding, describing, marking, sealing, unchanged
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.work import Work, failure
@@ -172,16 +172,25 @@ def release(work: Work) -> None:
 def hear_receipt(work: Work) -> None:
     """``released``: ask until B's signature says what became of the VM."""
     marking.mark_released(work)
-    reply = _reply(ask(work, work.documents["Release"], committed=True), "Receipt")
-    received = work.verify(reply, "Receipt")
+    decision = deciding.instead_of_receipt(work.row)
+    if decision is None:
+        reply = _reply(ask(work, work.documents["Release"], committed=True), "Receipt")
+        _take_receipt(work, work.verify(reply, "Receipt"))
+    elif (received := deciding.last_word(work, decision)) is not None:
+        _take_receipt(work, received)
+    else:
+        deciding.go_on_without_receipt(work, decision)
+
+
+def _take_receipt(work: Work, received: protocol.Received) -> None:
     work.machine.receive(received, datetime.now(UTC))
-    columns: dict[str, Any] = {}
+    columns: dict[str, Any] = deciding.settled(work.row)
     receipt = work.machine.message(protocol.Receipt)
     if receipt.outcome == "resumed":
         columns["downtime_ms"] = _stopped_for(work, receipt)
     else:
         columns = failure(errors.RefusedByPeer(f"{work.row.peer} could not resume the server: {receipt.reason}"))
-    work.commit((RECEIVED, received), **columns)
+    work.commit((RECEIVED, received), *deciding.accepted_key(work), **columns)
 
 
 def _stopped_for(work: Work, receipt: protocol.Receipt) -> int:
@@ -198,6 +207,19 @@ def _stopped_for(work: Work, receipt: protocol.Receipt) -> int:
 
 def remove(work: Work) -> None:
     """``receipted``: B runs it, signed. Remove server, volumes and keys here; B is told next."""
+    _remove(work)
+    signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
+    work.commit((SENT, signed), status="completed")
+
+
+def relinquish(work: Work) -> None:
+    """``relinquishing``: a person has decided that B has it. The same, without B's word; it is asked for it next."""
+    _remove(work)
+    work.machine.local(protocol.Relinquished())
+    work.commit(status="completed")
+
+
+def _remove(work: Work) -> None:
     services = work.services
     if "ports" not in work.state:
         # Nova keeps a port that it did not make, such as that of a server which once arrived here.
@@ -216,8 +238,6 @@ def remove(work: Work) -> None:
         services.ports.delete_port(port)
     _tell_of_ports(work)
     forget_keys(work)
-    signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
-    work.commit((SENT, signed), status="completed")
 
 
 def _tell_of_ports(work: Work) -> None:

@@ -27,7 +27,7 @@ from sv2m import errors
 from sv2m.db import engine as database
 from sv2m.db import migrations, unanswered
 from sv2m.db.models import Migration
-from sv2m.engine import landing, losing
+from sv2m.engine import decisions, landing, losing
 from sv2m.engine.forgetting import disks_of
 from sv2m.engine.marking import locked_by
 from sv2m.engine.services import Services
@@ -164,6 +164,9 @@ def _remove_place(services: Services, row: Migration) -> None:
         return
     if row.error_code == landing.ARRIVED_BEFORE:
         return
+    if decisions.declares_lost(row):
+        # When its host comes back, what is left of the guest there goes; or it runs, and somebody has to hear of it.
+        landing.abort_guest(services, _context(row), row)
     for server_id in landing.find_placeholders(services, row):
         LOG.warning("Migration %s: placeholder %s was made when it was over; it is removed", row.id, server_id)
         servers.delete(server_id, timeout)

@@ -11,6 +11,7 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,19 @@ def failure(error: errors.SV2MError) -> dict[str, str]:
         "error_message": error.message,
         "error_remedy": error.remedy,
     }
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What this cloud has signed, and sends to nobody: evidence.
+
+    :param kind: under which it is kept.
+    :param digest: SHA-384 of the document.
+    """
+
+    kind: str
+    digest: bytes
+    document: bytes
 
 
 class Work:
@@ -109,11 +123,14 @@ class Work:
         """
         self._advance(self.row.phase, also=also, state={**self.state, **state})
 
-    def note(self, **columns: Any) -> None:
-        """Write other columns of the row."""
-        self._advance(self.row.phase, **columns)
+    def note(self, also: Callable[[Session], None] | None = None, /, **columns: Any) -> None:
+        """Write other columns of the row.
 
-    def commit(self, *documents: tuple[str, protocol.Received], **columns: Any) -> None:
+        :param also: as :meth:`remember`.
+        """
+        self._advance(self.row.phase, also=also, **columns)
+
+    def commit(self, *documents: tuple[str, protocol.Received | Statement], **columns: Any) -> None:
         """Move the row to the machine's phase, together with the documents that led there.
 
         :param documents: (direction, document) pairs in the order in which they happened.
@@ -127,7 +144,7 @@ class Work:
     def _advance(
         self,
         phase: str,
-        documents: Sequence[tuple[str, protocol.Received]] = (),
+        documents: Sequence[tuple[str, protocol.Received | Statement]] = (),
         also: Callable[[Session], None] | None = None,
         **columns: Any,
     ) -> None:
@@ -136,16 +153,16 @@ class Work:
                 also(session)
             row = migrations.advance(session, self.id, self.row.phase, self.row.generation, phase, **columns)
             for direction, received in documents:
-                kind = type(received.message).__name__
-                messages.record(session, self.id, kind, direction, received.document, received.digest)
+                messages.record(session, self.id, received.kind, direction, received.document, received.digest)
             return row
 
         # Only what was committed is believed. Whether a commit whose answer was lost was one, the next try finds out:
         # then the row has moved, and that is a PhaseConflict like any other.
         self.row = database.transaction(write)
         for _, received in documents:
-            self.documents[type(received.message).__name__] = received.document
-            self._transcript[type(received.message).__name__] = received
+            self.documents[received.kind] = received.document
+            if isinstance(received, protocol.Received):
+                self._transcript[received.kind] = received
 
     def keep_evidence(self, documents: Mapping[str, tuple[str, bytes]]) -> None:
         """Keep what accompanies the messages: certificates and revocation lists, by name."""

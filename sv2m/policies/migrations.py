@@ -12,6 +12,7 @@ LIST = "secure_migration:migrations:list"
 LIST_ALL = "secure_migration:migrations:list_all_projects"
 SHOW = "secure_migration:migrations:show"
 ABORT = "secure_migration:migrations:abort"
+DECIDE = "secure_migration:migrations:decide"
 EVIDENCE = "secure_migration:migrations:evidence"
 
 RULES = [
@@ -48,6 +49,13 @@ RULES = [
         check_str=personas.ADMIN_OR_PROJECT_MEMBER,
         description="Abort a migration. Its server is locked meanwhile: whoever may use that may get it back.",
         operations=[{"method": "POST", "path": "/v1/migrations/{migration_id}/abort"}],
+        scope_types=["project"],
+    ),
+    policy.DocumentedRuleDefault(
+        name=DECIDE,
+        check_str=personas.ADMIN,
+        description="Decide how a migration goes on of which nobody else can say it: the cloud answers for it.",
+        operations=[{"method": "POST", "path": "/v1/migrations/{migration_id}/decide"}],
         scope_types=["project"],
     ),
     policy.DocumentedRuleDefault(

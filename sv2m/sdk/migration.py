@@ -53,6 +53,8 @@ class Migration(resource.Resource):
     error = resource.Body("error", type=dict)
     #: What the server's owner has to know; None: nothing.
     notice = resource.Body("notice")
+    #: None, or a dict of kind, reason and at: what a person has decided.
+    decision = resource.Body("decision", type=dict)
     is_abort_requested = resource.Body("abort_requested", type=bool)
     bytes_total = resource.Body("bytes_total", type=int)
     #: Of disks and memory, holes and zeros too.
@@ -79,6 +81,18 @@ class Migration(resource.Resource):
         :raises openstack.exceptions.ConflictException: it has ended, or was released.
         """
         response = session.post(f"{self.base_path}/{self.id}/abort", json={})
+        exceptions.raise_from_response(response)
+        self._translate_response(response)
+        return self
+
+    def decide(self, session: Any, kind: str, reason: str) -> Migration:
+        """Say how it goes on, where nobody else can.
+
+        :param kind: lost, running, taken-back, let-go or accept-key.
+        :raises openstack.exceptions.ConflictException: that is not to be decided here, or not now.
+        """
+        body = {"decision": {"kind": kind, "reason": reason}}
+        response = session.post(f"{self.base_path}/{self.id}/decide", json=body)
         exceptions.raise_from_response(response)
         self._translate_response(response)
         return self

@@ -81,6 +81,14 @@ class Proxy(proxy.Proxy):
         """Ask that a migration be aborted."""
         return self._get_resource(Migration, ids.of_migration(migration)).abort(self)
 
+    def decide_migration(self, migration: str | Migration, kind: str, reason: str) -> Migration:
+        """Say how a migration goes on of which nobody else can say it; the cloud answers for it.
+
+        :param kind: lost, running, taken-back, let-go or accept-key.
+        :param reason: why, for the evidence.
+        """
+        return self._get_resource(Migration, migration).decide(self, kind, reason)
+
     def download_evidence(self, migration: str | Migration) -> bytes:
         """The signed messages of a migration, as a zip file."""
         return self._get_resource(Migration, ids.of_migration(migration)).evidence(self)

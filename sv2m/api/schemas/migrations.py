@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from sv2m.api import schemas
+from sv2m.protocol.declaration import MAX_REASON, OF_ROLE
 
 #: ``id`` is the caller's to choose, so that a request of which the answer was lost may be sent again.
 CREATE = {
@@ -25,6 +26,23 @@ CREATE = {
 }
 
 ABORT = {"type": "object", "maxProperties": 0}
+
+DECIDE = {
+    "type": "object",
+    "properties": {
+        "decision": {
+            "type": "object",
+            "properties": {
+                "kind": {"enum": sorted({kind for kinds in OF_ROLE.values() for kind in kinds})},
+                "reason": {"type": "string", "minLength": 1, "maxLength": MAX_REASON},
+            },
+            "required": ["kind", "reason"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["decision"],
+    "additionalProperties": False,
+}
 
 LIST_QUERY = {
     "type": "object",
