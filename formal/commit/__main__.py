@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         lines.append(line)
 
     try:
-        expected = [_shipped(show, options.quick), _weakened(show), _stuck(show)]
+        expected = [_shipped(show, options.quick), _persons(show), _weakened(show), _stuck(show)]
     except MaudeError as error:
         print(f"formal.commit: {error}", file=sys.stderr)
         return 3
@@ -55,6 +55,17 @@ def _shipped(show: Callable[[str], None], quick: bool) -> bool:
             stuck, seconds = f"{recovery.stuck} of {recovery.calm}", seconds + recovery.seconds
         show(f"| {start} | {', '.join(('ordinary', *faults))} | {said} | {found.states} | {stuck} | {seconds:.1f} |")
     return good
+
+
+def _persons(show: Callable[[str], None]) -> bool:
+    headings = ("from", "what is lost for good", "forbidden states", "states", "without a good end", "seconds")
+    _title(show, "With people who decide, and say what is true", headings)
+    found = maude.search(versions.PERSONS.tables(), "brink")
+    recovery = maude.recovery(versions.PERSONS.tables("calm"), "brink")
+    said = "none reachable" if found.trace is None else _steps(found.trace)
+    stuck, seconds = f"{recovery.stuck} of {recovery.calm}", found.seconds + recovery.seconds
+    show(f"| brink | B's host with its disk, all of B | {said} | {found.states} | {stuck} | {seconds:.1f} |")
+    return found.trace is None and not recovery.stuck
 
 
 def _weakened(show: Callable[[str], None]) -> bool:

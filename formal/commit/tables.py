@@ -28,9 +28,13 @@ SENDS: Final = {
     "Resumed": "Receipt.resumed",
     "CannotResume": "Receipt.refused",
     "Removed": "Closure.removed",
+    "DeclaredLost": "Receipt.refused",
+    "DeclaredRunning": "Receipt.resumed",
 }
 #: An undoing at A before the Release is told to B, if there was a session (messages 1 to 4).
 WITHDRAWAL: Final = ("Undone", "withdrawing", "Closure.withdrawn", "TokenBA2.accepted")
+#: So is an undoing after it, when a person has decided that B is gone.
+TAKEN_BACK: Final = ("Undone", "reclaiming", "Closure.taken-back")
 #: B's phases in which it has answered the Envelope, as in sv2m/engine/conductor.py (compared by a test).
 LANDED: Final = ("receiving", "verifying", "prepared", "resuming", "resumed", "settled", "closing", "closed")
 
@@ -89,6 +93,8 @@ def module(
     lines.append("  eq answers(M) = 'nothing [owise] .")
     event, phase, message, session = WITHDRAWAL
     lines.append(f"  eq sends(a, {qid(phase)}, {qid(event)}, {qid(session)} + S) = {qid(message)} .")
+    event, phase, message = TAKEN_BACK
+    lines.append(f"  eq sends(a, {qid(phase)}, {qid(event)}, S) = {qid(message)} .")
     lines += [f"  eq sends(R, P, {qid(on)}, S) = {qid(message)} ." for on, message in SENDS.items()]
     lines.append("  eq sends(R, P, T, S) = empty [owise] .")
     lines += [f"  eq landed({qid(phase)}) = true ." for phase in LANDED]
@@ -106,4 +112,4 @@ def _set(names: Iterable[str]) -> str:
 
 
 def _messages() -> list[str]:
-    return [*SENDS.values(), WITHDRAWAL[2]]
+    return [*SENDS.values(), WITHDRAWAL[2], TAKEN_BACK[2]]

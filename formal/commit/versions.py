@@ -39,6 +39,10 @@ _A, _B = states.SOURCE_ROLE, states.DESTINATION_ROLE
 
 SHIPPED: Final = Version("as shipped", "nothing")
 
+#: B's host, or all of B, may be lost for good at any moment, and then people decide.
+_LOST: Final = ("persons", "journal-lost", "b-lost")
+PERSONS: Final = Version("persons", "nothing: what people decide is true", faults=_LOST)
+
 #: In each of these something forbidden is reachable.
 WEAKENED: Final = (
     Version(
@@ -80,6 +84,12 @@ WEAKENED: Final = (
         without=("compare-and-swap",),
         faults=("second-engine",),
     ),
+    Version("lost", "a person at B says that it never ran there, and it did", without=("DeclaredLost",), faults=_LOST),
+    Version(
+        "running", "a person at B says that it ran there, and it did not", without=("DeclaredRunning",), faults=_LOST
+    ),
+    Version("taken-back", "a person at A says that B is gone, and it is not", without=("TakenBack",), faults=_LOST),
+    Version("let-go", "a person at A says that B has it, and it has not", without=("LetGo",), faults=_LOST),
 )
 #: In each of these nothing forbidden need be reachable, but some states have no good end.
 STUCK: Final = (

@@ -121,7 +121,8 @@ def heard_afterwards(work: Work) -> dict[str, str]:
     decision = decisions.of(row)
     resumed, taken_back = receipt.outcome == "resumed", decision is not None and decision.kind == TAKEN_BACK
     if resumed and taken_back:
-        return _two_copies(row, f"{row.peer} has signed that the server runs there, and it was taken back here", "peer")
+        text = f"{row.peer} has signed that the server runs there, and it was taken back here"
+        return _two_copies(row, text, errors.PeerError)
     if not resumed and not taken_back:
         text = f"{row.peer} has signed that it does not run the server, which was let go of and is removed here"
         told = errors.RefusedByPeer(f"{text}: {receipt.reason}", code=LET_GO, remedy="Restore it from a backup.")
@@ -172,7 +173,8 @@ def _better_known(work: Work, decision: Decision) -> str | None:
         return silent if lost and _reports(work) else None
     if seen == _KNOWN:
         return f"the agent on {host} knows what became of it, and is asked again"
-    if seen != ("off" if lost else "running"):
+    # Of one that ran, and has ended since, an agent without a journal knows nothing.
+    if seen not in (("off",) if lost else ("running", "off")):
         return f"the agent on {host} says that it is {seen}"
     return None
 
@@ -229,7 +231,7 @@ def heard_taken_back(row: Migration, *, runs: bool) -> dict[str, str]:
     """
     if runs:
         text = f"{row.peer} has signed that it took the server back, and it was resumed here before that was known"
-        return _two_copies(row, text, "peer")
+        return _two_copies(row, text, errors.PeerError)
     return failure(_taken_back(row)) if row.error_code is None else {}
 
 
@@ -244,18 +246,18 @@ def _taken_back(row: Migration) -> errors.PeerError:
 def runs_all_the_same(row: Migration) -> dict[str, str]:
     """Columns for a guest that was declared lost and runs on the host that came back."""
     text = f"server {row.server_id} was declared lost here, so that {row.peer} took its own back"
-    return _two_copies(row, f"{text}, and it runs on {row.host}", "host")
+    return _two_copies(row, f"{text}, and it runs on {row.host}", errors.HostError)
 
 
-def _two_copies(row: Migration, text: str, fault: str) -> dict[str, str]:
+def _two_copies(row: Migration, text: str, kind: type[errors.SV2MError]) -> dict[str, str]:
     LOG.error("Migration %s: TWO COPIES: %s", row.id, text)
-    told = errors.Conflict(
+    told = kind(
         text,
         code=TWO_COPIES,
         remedy="Stop one of the two now, as you agree with the peer's operators; then save the evidence of both sides. "
         "See doc/operating.md, When a person has to decide.",
     )
-    return {**failure(told), "fault": fault}
+    return failure(told)
 
 
 # -- both

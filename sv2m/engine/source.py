@@ -207,7 +207,8 @@ def _stopped_for(work: Work, receipt: protocol.Receipt) -> int:
 
 def remove(work: Work) -> None:
     """``receipted``: B runs it, signed. Remove server, volumes and keys here; B is told next."""
-    _remove(work)
+    if not work.state.get("removed"):
+        _remove(work)
     signed = work.sign(work.machine.local(protocol.Removed(datetime.now(UTC))))
     work.commit((SENT, signed), status="completed")
 
@@ -216,7 +217,7 @@ def relinquish(work: Work) -> None:
     """``relinquishing``: a person has decided that B has it. The same, without B's word; it is asked for it next."""
     _remove(work)
     work.machine.local(protocol.Relinquished())
-    work.commit(status="completed")
+    work.commit(status="completed", remember={"removed": True})
 
 
 def _remove(work: Work) -> None:

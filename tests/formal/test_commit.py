@@ -22,6 +22,12 @@ def test_no_order_of_faults_makes_two_copies_and_every_storm_is_survived() -> No
     assert recovery.calm > 1000 and recovery.stuck == 0
 
 
+def test_what_people_say_is_safe_as_long_as_it_is_true_and_nothing_waits_for_ever_any_more() -> None:
+    assert maude.search(versions.PERSONS.tables(), "brink").trace is None
+    recovery = maude.recovery(versions.PERSONS.tables("calm"), "brink")
+    assert recovery.calm > 1000 and recovery.stuck == 0
+
+
 @pytest.mark.parametrize("version", versions.WEAKENED, ids=lambda version: version.name)
 def test_with_one_thing_less_something_forbidden_happens(version: versions.Version) -> None:
     found = maude.search(version.tables(), "brink")

@@ -11,7 +11,7 @@ import pytest
 
 from sv2m import errors
 from sv2m.api.migrations import RELEASED
-from sv2m.db import engine, migrations, peers
+from sv2m.db import audit, engine, migrations, peers
 from sv2m.protocol import states
 from tests.unit.api.conftest import API, LOCAL_SERVER, SERVER
 
@@ -319,3 +319,71 @@ def test_an_agreement_that_ends_does_not_hide_its_migrations(api: API) -> None:
     with engine.session() as session:
         peers.delete(session, "cloud-b.sv2m")
     assert api("GET", f"/v1/migrations/{migration_id}").status_int == 200
+
+
+def released(api: API, phase: str = "released", role: str = "source") -> str:
+    """A migration in a phase in which a person may have to decide."""
+    migration_id: str = create(api)["id"]
+    with engine.session() as session:
+        row = migrations.get(session, migration_id)
+        row.role, row.phase = role, phase
+    return migration_id
+
+
+def decide(api: API, migration_id: str, kind: str, reason: str = "the site has burnt down", **who: str) -> Any:
+    body = {"decision": {"kind": kind, "reason": reason}}
+    return api("POST", f"/v1/migrations/{migration_id}/decide", body, **{"persona": "admin", **who})
+
+
+def test_a_decision_is_noted_told_and_repeatable(api: API) -> None:
+    migration_id = released(api)
+    for _ in range(2):
+        response = decide(api, migration_id, "taken-back")
+        assert response.status_int == 202
+        assert response.json["migration"]["decision"]["kind"] == "taken-back"
+    assert ("start", migration_id) in api.cloud.told
+    with engine.session() as session:
+        told = [one.line for one in audit.list_for(session, migration_id) if '"action":"decided"' in one.line]
+    (line,) = told
+    assert '"reason":"the site has burnt down"' in line and '"role":"source"' in line
+    assert '"roles":["admin"' in line and '"user_id":"' in line
+
+
+def test_a_decision_may_be_thought_over_until_it_is_followed(api: API) -> None:
+    migration_id = released(api)
+    decide(api, migration_id, "let-go")
+    assert decide(api, migration_id, "taken-back").json["migration"]["decision"]["kind"] == "taken-back"
+
+
+@pytest.mark.parametrize("persona", ["reader", "member", "manager"])
+def test_who_may_not_decide(api: API, persona: str) -> None:
+    migration_id = released(api)
+    assert decide(api, migration_id, "taken-back", persona=persona).status_int == 403
+    with engine.session() as session:
+        assert "decision" not in (migrations.get(session, migration_id).state or {})
+
+
+@pytest.mark.parametrize(
+    ("role", "phase", "kind", "says"),
+    [
+        ("source", "transferring", "taken-back", "it can be aborted"),
+        ("source", "receipted", "taken-back", "goes on by itself"),
+        ("source", "reclaiming", "let-go", "it has been decided"),
+        ("source", "released", "lost", "is for the destination to say"),
+        ("destination", "resuming", "taken-back", "is for the source to say"),
+        ("destination", "resuming", "accept-key", "waits for the host"),
+        ("destination", "prepared", "lost", "it can be aborted"),
+        ("destination", "resumed", "lost", "goes on by itself"),
+    ],
+)
+def test_what_is_not_to_be_decided_now_says_what_it_waits_for(
+    api: API, role: str, phase: str, kind: str, says: str
+) -> None:
+    response = decide(api, released(api, phase, role), kind)
+    assert (response.status_int, response.json["error"]["code"]) == (409, "nothing-to-decide")
+    assert says in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 1001, "two\nlines", "\x1b[2J"])
+def test_a_reason_is_a_line_that_can_be_signed(api: API, reason: str) -> None:
+    assert decide(api, released(api), "taken-back", reason).status_int == 400

@@ -48,11 +48,11 @@ def _trees() -> tuple[ast.Module, ...]:
 @functools.cache
 def _named() -> dict[str, str]:
     """The texts that constants of modules stand for."""
-    lines = [line for tree in _trees() for line in tree.body if isinstance(line, ast.Assign)]
+    lines = [line for tree in _trees() for line in tree.body if isinstance(line, (ast.Assign, ast.AnnAssign))]
     return {
         target.id: line.value.value
         for line in lines
-        for target in line.targets
+        for target in (line.targets if isinstance(line, ast.Assign) else [line.target])
         if isinstance(target, ast.Name) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
     }
 

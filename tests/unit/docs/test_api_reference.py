@@ -52,7 +52,7 @@ def test_a_route_has_a_section_with_its_fields(route: Route) -> None:
     wanted = names_of(route.query) | values_of(route.query)
     if route.method != "PATCH":  # says that it has those of POST
         wanted |= names_of(route.body or {}) | values_of(route.body or {})
-    words = set(re.findall(r"[a-z0-9_]+", section))
+    words = set(re.findall(r"[a-z0-9_]+", section)) | set(re.findall(r"[a-z0-9-]+", section))
     assert sorted(wanted - words) == []
 
 

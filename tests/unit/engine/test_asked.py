@@ -12,7 +12,9 @@ import pytest
 from sv2m import errors
 from sv2m import protocol as p
 from sv2m.engine import flow
+from sv2m.gateway.client import Answer
 from tests.protocol import clouds
+from tests.unit.engine import persons
 from tests.unit.engine.arriving import Destination
 from tests.unit.engine.leaving import Source
 from tests.unit.engine.recorder import Recorder
@@ -77,9 +79,27 @@ def refused(source: Source) -> None:
     assert source.run().phase == "refused"
 
 
+def taken_back(source: Source) -> None:
+    answered = persons.silent(source, "taken-back")
+    source.run()
+    source.peer.side.receive(source.kept("Release") or b"")
+    receipt = source.peer._release()
+    answered.add("Closure")
+    source.peer.instead["Closure"] = [Answer(True, source.peer.side.document(receipt))]
+    assert persons.later(source).phase == "reclaimed"
+
+
+def let_go(source: Source) -> None:
+    answered = persons.silent(source, "let-go")
+    source.neutron.ports = ["arrived-with-it"]
+    source.run()
+    answered.update(["Release", "Closure"])
+    assert persons.later(source).phase == "closed"
+
+
 def test_whom_a_source_asks(source: Source) -> None:
     found: dict[str, set[str]] = defaultdict(set)
-    for story in (whole, withdrawn, returned, refused):
+    for story in (whole, withdrawn, returned, refused, taken_back, let_go):
         source.begin()
         story(source)
         for phase, words in asked(source.recorder).items():

@@ -35,6 +35,7 @@ ALLOWED = {
     "secure_migration:migrations:list_all_projects": ADMINS,
     "secure_migration:migrations:show": READERS,
     "secure_migration:migrations:abort": MANAGERS | {"member"},
+    "secure_migration:migrations:decide": ADMINS,
     "secure_migration:migrations:evidence": MANAGERS,
     "secure_migration:peers:create": ADMINS,
     "secure_migration:peers:list": MANAGERS | {"other manager"},
