@@ -65,7 +65,7 @@ DESTINATION: Mapping[str, Step] = {
     "authenticated": Step(destination.decide, "CMM, AZM, Cinder, Neutron, LMM, Nova, EDM, KM, MAM", queues=True),
     "landing": Step(destination.land, "Nova, Cinder, Neutron, KM, Glance, LMM, EDM"),
     "verifying": Step(destination.verify_and_restore, "KM, MAM, EDM", stops=True),
-    "resuming": Step(destination.resume, "EDM, Nova, MAM", may_fail=False, stops=True),
+    "resuming": Step(destination.resume, "EDM, Nova, Neutron, MAM", may_fail=False, stops=True),
     "resumed": Step(destination.forget, "Cinder, Neutron, Nova, KM, Glance, EDM", may_fail=False),
     "closing": Step(destination.forget, "Cinder, Neutron, Nova, KM, Glance, EDM", may_fail=False),
     "undoing": Step(destination.undo, "Nova, Cinder, Neutron, EDM, KM, Glance, LMM", may_fail=False),

@@ -47,5 +47,5 @@ def later(source: Source) -> Any:
     """The peer is asked once more when it is time for that."""
     with database.session() as session:
         row = migrations.get(session, source.id)
-        row.updated_at = row.finished_at = datetime.now(UTC) - HOURS
+        row.finished_at, row.next_try_at = datetime.now(UTC) - HOURS, None
     return source.run()
