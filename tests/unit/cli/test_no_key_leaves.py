@@ -153,6 +153,7 @@ def bodies(key: str) -> Iterator[tuple[str, str, Any]]:
             body = {"migration": {"server_id": SERVER, "destination": "cloud-b.sv2m", field: value}}
             yield "POST", "/v1/migrations", body
         yield "POST", f"/v1/migrations/{SERVER}/abort", {"x": value}
+    yield "POST", "/v1/peers", {"peer": {**good, "volume_type_map": {"plain": key}}}
     yield "POST", "/v1/peers", json.dumps({"peer": {**good, "ca_pem": key}}).encode()[:-2]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
+import pytest
 import sqlalchemy as sa
 
 from sv2m.db import engine, peers
@@ -36,3 +37,11 @@ def test_who_reads_before_he_writes_waits_for_his_turn(database: sa.Engine) -> N
     assert not failed
     with engine.session() as session:
         assert peers.get(session, "cloud-b").limits == {"vcpus": 2}
+
+
+def test_an_error_of_the_database_does_not_quote_what_was_to_be_written(database: sa.Engine) -> None:
+    values = {"name": "b", "url": "https://b", "ca_pem": "canary-in-a-row", "direction": "both"}
+    with pytest.raises(Exception, match="hidden") as raised, engine.session() as session:
+        # A column that may not be NULL.
+        peers.create(session, **{**values, "url": None})
+    assert "canary-in-a-row" not in f"{raised.value}{raised.value.__cause__!r}{raised.value.__context__!r}"
