@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench.receiving import STREAM, receive
 from bench.usage import Usage, usage
 from sv2m.errors import SV2MError
+from sv2m.protocol.reach import Reach
 from sv2m.protocol.segments import OVERHEAD, Sealer, ticket
 from sv2m.transfer.sender import Sender, SenderOptions
 from sv2m.transfer.wire import Mark
@@ -41,7 +42,7 @@ def measure(total: int, segment: int) -> Result:
         ("127.0.0.1", port),
         migration_id,
         lambda connection: ticket(vmk, sid, migration_id, connection),
-        SenderOptions(segment_bytes=segment + OVERHEAD),
+        SenderOptions(segment_bytes=segment + OVERHEAD, reach=Reach.of(["127.0.0.0/8"])),
     )
     before, begin = usage(), time.monotonic()
     sender.start()

@@ -208,6 +208,7 @@ class SourceJob(Job):
                 retry_seconds=options.retry_seconds,
                 stall_timeout=options.stall_timeout,
                 progress_timeout=options.progress_timeout,
+                reach=spec.reach,
             ),
             self._stop_now.set,
         )

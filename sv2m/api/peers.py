@@ -16,6 +16,7 @@ from sv2m.db import peers as rows
 from sv2m.db.models import Peer
 from sv2m.evidence import pem
 from sv2m.policies import peers as rules
+from sv2m.protocol.reach import Reach
 
 _FIELDS = (
     "id",
@@ -27,6 +28,7 @@ _FIELDS = (
     "project_id",
     "limits",
     "volume_type_map",
+    "data_networks",
     "enabled",
 )
 
@@ -38,6 +40,7 @@ def view(row: Peer) -> dict[str, Any]:
     """An agreement as the API shows it."""
     return {
         **{name: getattr(row, name) for name in _FIELDS},
+        "data_networks": row.data_networks or [],
         **{name: pem.kept(getattr(row, name) or "") for name in _PEMS},
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
@@ -102,6 +105,14 @@ def _wanted(call: Call) -> dict[str, Any]:
 
 
 def _check(peer: Mapping[str, Any]) -> None:
+    try:
+        Reach.of(peer.get("data_networks", ()))
+    except ValueError as error:
+        raise errors.LocalError(
+            f"data_networks: {error}",
+            code="invalid-request",
+            remedy="Give networks as ADDRESS/BITS, such as 192.0.2.0/24.",
+        ) from error
     if peer["direction"] != "outgoing" and not peer.get("project_id"):
         raise errors.LocalError(
             "servers that come in need a project",

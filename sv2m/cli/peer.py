@@ -26,6 +26,7 @@ COLUMNS = (
     "project_id",
     "limits",
     "volume_type_map",
+    "data_networks",
     "is_enabled",
     "ca_pem",
     "tls_ca_pem",
@@ -82,6 +83,14 @@ def _add_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
         help="Our volume type for arriving volumes that are encrypted so, such as aes-xts-plain64-256=luks; "
         "plain=<type> is for those that are not encrypted (repeat for several)",
     )
+    parser.add_argument(
+        "--data-network",
+        metavar="<cidr>",
+        action="append",
+        dest="data_networks",
+        help="Network in which its compute hosts' data endpoints lie: servers are sent to no other address "
+        "(repeat for several; peer set replaces them all)",
+    )
     switch = parser.add_mutually_exclusive_group()
     switch.add_argument("--enable", dest="enabled", action="store_true", default=None, help="Enable it")
     switch.add_argument("--disable", dest="enabled", action="store_false", default=None, help="Disable it")
@@ -94,6 +103,7 @@ def _attributes(manager: Any, parsed_args: argparse.Namespace) -> dict[str, Any]
         "direction": parsed_args.direction,
         "is_enabled": parsed_args.enabled,
         "volume_type_map": parsed_args.volume_type_map,
+        "data_networks": parsed_args.data_networks,
     }
     if parsed_args.ca_file is not None:
         found["ca_pem"] = pem.encode(files.certificates("--ca-file", parsed_args.ca_file))
@@ -179,6 +189,9 @@ class SetPeer(Guarded, command.Command):
         parser.add_argument(
             "--no-limit", action="store_true", help="Take all limits away (before those of --limit are set)"
         )
+        parser.add_argument(
+            "--no-data-network", action="store_true", help="Allow any address again that can be another host's"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -186,6 +199,8 @@ class SetPeer(Guarded, command.Command):
         manager = manager_of(self)
         client = client_of(self)
         attributes = _attributes(manager, parsed_args)
+        if parsed_args.no_data_network:
+            attributes["data_networks"] = parsed_args.data_networks or []
         with shown():
             before = client.get_peer(parsed_args.peer)
             for name, cleared in (("limits", parsed_args.no_limit), ("volume_type_map", False)):

@@ -152,6 +152,8 @@ class Peer(Base):
     project_id: Mapped[str | None] = mapped_column(sa.String(64))
     limits: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
     volume_type_map: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    #: Where its data endpoints must lie, in CIDR notation; none or NULL: at any other host's address.
+    data_networks: Mapped[list[str] | None] = mapped_column(sa.JSON)
     enabled: Mapped[bool] = mapped_column(sa.Boolean, default=True)
     #: How often the row was taken, see :func:`sv2m.db.peers.hold`.
     holds: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sv2m.errors import LocalError
 from sv2m.protocol.plan import DISK, MAX_SEGMENT, MAX_SEGMENTS, MEMORY, MIN_SEGMENT, segments_of
+from sv2m.protocol.reach import Reach
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ class StreamSpec:
 class SourceSpec:
     """What a source is told.
 
-    ``endpoint`` is B's data endpoint, ``rate_limit`` in bytes per second, 0 for none.
+    ``endpoint`` is B's data endpoint, ``rate_limit`` in bytes per second, 0 for none; ``reach`` has the addresses to
+    which the agreement lets it connect.
     """
 
     server_id: str
@@ -54,6 +56,7 @@ class SourceSpec:
     endpoint: tuple[str, int]
     streams: tuple[StreamSpec, ...]
     rate_limit: int
+    reach: Reach
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def source(job: Mapping[str, Any]) -> SourceSpec:
             endpoint=(str(job["endpoint"]["host"]), int(job["endpoint"]["port"])),
             streams=_streams(job),
             rate_limit=int(job.get("rate_limit") or 0),
+            reach=Reach.of(map(str, job["data_networks"])),
         )
     )
 

@@ -14,7 +14,8 @@ import oslo_messaging
 from oslo_db import exception as db_exc
 
 from sv2m import errors, protocol
-from sv2m.db import messages
+from sv2m.db import engine as database
+from sv2m.db import messages, peers
 from sv2m.engine.asking import Stopping
 from sv2m.engine.lending import lent
 from sv2m.engine.marking import LOCK_REASON, check_not_released, lock, lock_reason
@@ -87,7 +88,15 @@ def source_job(work: Work) -> dict[str, Any]:
         "endpoint": {"host": work.accepted.endpoint_host, "port": work.accepted.endpoint_port},
         "streams": work.state["streams"],
         "rate_limit": work.services.conf.engine.rate_limit,
+        "data_networks": data_networks(work),
     }
+
+
+def data_networks(work: Work) -> list[str]:
+    """In which the agreement wants the peer's data endpoint to lie; none: at any other host's address."""
+    with database.session() as session:
+        agreement = peers.find(session, work.row.peer)
+    return list(agreement.data_networks or ()) if agreement is not None else []
 
 
 def _stop_server(work: Work) -> None:

@@ -15,6 +15,7 @@ from sv2m.engine import deciding, describing, marking, sealing, unchanged
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.work import Work, failure
+from sv2m.protocol.reach import Reach
 
 LOG = logging.getLogger(__name__)
 
@@ -110,6 +111,8 @@ def hear_decision(work: Work) -> None:
 def wrap_keys(work: Work) -> None:
     """``accepted``: a VMK for this attempt alone, the VM's EIKs, both wrapped to B's fresh key."""
     km = work.services.km
+    # Before any key goes over. An endpoint that is a name, the host's agent judges when it has resolved it.
+    Reach.of(sealing.data_networks(work)).check(work.accepted.endpoint_host)
     copies = _copies(work)
     if "vmk_ref" not in work.state:
         work.remember(vmk_ref=km.make_vmk(work.context, work.id)["ref"])

@@ -30,6 +30,7 @@ class Peer(resource.Resource):
     project_id = resource.Body("project_id")
     limits = resource.Body("limits", type=dict)
     volume_type_map = resource.Body("volume_type_map", type=dict)
+    data_networks = resource.Body("data_networks", type=list)
     is_enabled = resource.Body("enabled", type=bool)
     created_at = resource.Body("created_at")
     updated_at = resource.Body("updated_at")

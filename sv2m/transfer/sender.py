@@ -16,11 +16,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oslo_log import log
 
 from sv2m.errors import MalformedMessage, PeerError, PeerUnreachable, SV2MError
+from sv2m.protocol.reach import Reach
 from sv2m.protocol.segments import FRAME
 from sv2m.transfer import wire
 from sv2m.transfer.rate import TokenBucket
@@ -45,6 +46,7 @@ class SenderOptions:
     :param stall_timeout: seconds after which a connection that does not move is broken.
     :param progress_timeout: seconds without a confirmed segment after which the destination is given up, whatever it
         says.
+    :param reach: addresses to which it may connect.
     """
 
     segment_bytes: int
@@ -53,6 +55,7 @@ class SenderOptions:
     retry_seconds: float = 120.0
     stall_timeout: float = 60.0
     progress_timeout: float = 900.0
+    reach: Reach = field(default_factory=Reach)
 
     @property
     def answer_timeout(self) -> float:
@@ -238,7 +241,7 @@ class Sender:
         # A number is used for one attempt only, whatever came of it: B takes a ticket once.
         self._connection += 1
         timeout = min(10.0, self._options.stall_timeout)
-        sock = socket.create_connection(self._endpoint, timeout)
+        sock = wire.connect(self._endpoint, self._options.reach, timeout)
         try:
             with self._lock:
                 self._socket = sock

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sv2m.errors import MalformedMessage
+from sv2m.protocol.reach import Reach
 from sv2m.protocol.segments import FRAME
 
 MAGIC = b"SV2M"
@@ -195,6 +196,33 @@ def drain(sock: socket.socket, timeout: float) -> None:
         sock.settimeout(left)
         if not sock.recv_into(scrap):
             return
+
+
+def connect(endpoint: tuple[str, int], reach: Reach, timeout: float) -> socket.socket:
+    """Connect to an endpoint, at the first of its addresses that is allowed and answers.
+
+    The name is resolved here and nowhere later: what is connected to is the address that was judged.
+
+    :param timeout: seconds, for each address.
+    :raises PeerError: none of its addresses is allowed. :raises OSError: it has none, or none answers.
+    """
+    host, port = endpoint
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    allowed = [(family, address) for family, _, _, _, address in found if reach.allows(str(address[0]))]
+    if not allowed:
+        raise reach.refusal(host)
+    for number, (family, address) in enumerate(allowed, start=1):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            if number == len(allowed):
+                raise
+        else:
+            return sock
+    raise OSError(f"{host} has no address")
 
 
 def tune(sock: socket.socket, stall_timeout: float, unsent: bool) -> None:

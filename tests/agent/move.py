@@ -68,6 +68,7 @@ class Move:
             "endpoint": self.endpoint,
             "streams": self.streams,
             "rate_limit": 0,
+            "data_networks": ["127.0.0.0/8"],
             **changes,
         }
         self.a.call("start_source", migration_id=self.id, job=job)

@@ -43,6 +43,17 @@ _CHANGEABLE: dict[str, Any] = {
         "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 255},
         "maxProperties": 100,
     },
+    # Whether they are networks, :class:`sv2m.protocol.reach.Reach` looks at.
+    "data_networks": {
+        "type": "array",
+        "items": {
+            "description": "a network, as ADDRESS/BITS",
+            "type": "string",
+            "maxLength": 64,
+            "pattern": r"^[0-9a-fA-F:.]+/[0-9]{1,3}\Z",
+        },
+        "maxItems": 100,
+    },
     "enabled": {"type": "boolean"},
 }
 

@@ -16,6 +16,7 @@ from sv2m.errors import shown
 
 _TYPES = {
     "object": "a JSON object",
+    "array": "a list",
     "string": "a string",
     "integer": "an integer",
     "boolean": "true or false",
@@ -71,6 +72,7 @@ _WORDS: dict[str, Callable[[ValidationError], str]] = {
     "maximum": lambda error: f"{shown(error.instance)} is more than {error.validator_value}",
     "maxLength": lambda error: f"it has more than {error.validator_value} characters",
     "minLength": lambda error: "it is empty",
+    "maxItems": lambda error: f"it has more than {error.validator_value} entries",
     "minProperties": lambda error: "it is empty",
     "maxProperties": lambda error: (
         f"it has more than {error.validator_value} entries" if error.validator_value else "nothing can be said here"

@@ -23,6 +23,7 @@ _PEER = {"name": "cloud-n.sv2m", "url": "https://cloud-n:9891", "ca_pem": CA, "d
 _LIMITS = {
     "limits": {"memory_mb": 1024, "vcpus": 4, "disk_gb": 10, "migrations": 2},
     "volume_type_map": {"aes-xts-plain64-256": "luks"},
+    "data_networks": ["192.0.2.0/24"],
 }
 _NAMES = (*_PEER, *_LIMITS, "id", "server_id", "destination", "enabled", "tls_ca_pem", "migration", "peer")
 _JSON = values.mutator(_NAMES)

@@ -83,6 +83,10 @@ def test_pages(api: API) -> None:
         {"name": "cloud-a.sv2m"},
         {"volume_type_map": {"plain": ""}},
         {"volume_type_map": {"their-gold": "luks"}},
+        {"data_networks": ["192.0.2.7/24"]},
+        {"data_networks": ["compute-7"]},
+        {"data_networks": "192.0.2.0/24"},
+        {"data_networks": ["192.0.2.0/24"] * 101},
         {"secret": "x"},
     ],
 )

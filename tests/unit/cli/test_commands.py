@@ -174,8 +174,11 @@ def test_life_of_an_agreement(run: Run, connected: Connected, output: io.StringI
             "--limit=memory_mb=2048",
             "--limit=vcpus=4",
             "--volume-type=aes-xts-plain64-256=secret",
+            "--data-network=192.0.2.0/24",
+            "--data-network=2001:db8::/32",
         )
     )
+    assert made["data_networks"] == ["192.0.2.0/24", "2001:db8::/32"]
     assert made["limits"] == {"memory_mb": 2048, "vcpus": 4}
     assert made["volume_type_map"] == {"aes-xts-plain64-256": "secret"}
     assert (made["project_id"], made["enabled"]) == ("p7", True)
@@ -184,6 +187,10 @@ def test_life_of_an_agreement(run: Run, connected: Connected, output: io.StringI
     assert (shown["enabled"], shown["limits"]) == (False, {"memory_mb": 2048, "vcpus": 8})
     run(peer.SetPeer, "cloud-n.sv2m", "--enable", "--no-limit")
     assert as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))["limits"] == {}
+    run(peer.SetPeer, "cloud-n.sv2m", "--data-network=198.51.100.0/24")
+    assert as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))["data_networks"] == ["198.51.100.0/24"]
+    run(peer.SetPeer, "cloud-n.sv2m", "--no-data-network")
+    assert as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))["data_networks"] == []
     assert "cloud-n.sv2m" in [row[1] for row in run(peer.ListPeer)[1]]
     run(peer.DeletePeer, "cloud-n.sv2m")
     assert output.getvalue() == "The agreement with cloud-n.sv2m has ended\n"

@@ -9,10 +9,11 @@ import pytest
 
 from sv2m import errors, protocol
 from sv2m.db import engine as database
-from sv2m.db import migrations
+from sv2m.db import migrations, peers
 from sv2m.gateway.client import Answer
+from tests.protocol import clouds
 from tests.protocol.clouds import Pair
-from tests.unit.engine.leaving import Source
+from tests.unit.engine.leaving import DESTINATION, Source
 
 WHOLE = ["Offer", "TokenBA1", "TokenAB", "TokenBA2", "Envelope", "Transfer", "Prepared", "Release", "Receipt"]
 #: A Prepared of the same clouds, rightly signed, of another migration.
@@ -159,6 +160,32 @@ def test_an_agent_that_failed_is_told_in_its_own_words(source: Source) -> None:
     source.before("edm.wait", fail)
     row = source.run()
     assert (row.phase, row.error_code, row.error_message) == ("withdrawn", "disk-lost", "the disk is gone")
+
+
+@pytest.mark.parametrize(
+    ("networks", "host", "goes"),
+    [
+        ([], "192.0.2.1", True),
+        ([], "169.254.169.254", False),
+        ([], "127.0.0.1", False),
+        (["198.51.100.0/24"], "192.0.2.1", False),
+        (["192.0.2.0/24"], "192.0.2.1", True),
+        (["192.0.2.0/24"], "compute-7.cloud-b.example", True),
+    ],
+)
+def test_a_data_endpoint_that_the_agreement_does_not_allow_gets_no_keys(
+    source: Source, networks: list[str], host: str, goes: bool
+) -> None:
+    with database.session() as session:
+        peers.update(session, DESTINATION.name, data_networks=networks)
+    source.peer.decision = protocol.Accepted(clouds.ephemeral_key()[0], host, 4711)
+    row = source.run()
+    if goes:
+        assert row.status == "completed"
+        return
+    assert (row.status, row.error_code) == ("failed", "data-endpoint-not-allowed")
+    assert "Envelope" not in [kind for kind, _ in source.peer.sent]
+    assert source.at_home
 
 
 def test_an_encrypted_disk_that_cannot_be_sent_is_refused_before_anything_is_offered(source: Source) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sv2m.errors import SV2MError
+from sv2m.protocol.reach import Reach
 from sv2m.protocol.segments import OVERHEAD, Opener, Sealer, ticket
 from sv2m.transfer.receiver import Receiver, ReceiverOptions
 from sv2m.transfer.sender import Sender, SenderOptions
@@ -21,6 +22,8 @@ from sv2m.transfer.wire import Mark
 T = TypeVar("T")
 #: Small segments: the channel takes any size, the plan's lower bound is not its business.
 SEGMENT = 64 << 10
+#: Both ends are on this host.
+HERE = Reach.of(["127.0.0.0/8"])
 
 
 def until(what: str, look: Callable[[], T | None], timeout: float = 20.0) -> T:
@@ -176,7 +179,7 @@ class Channel:
             ("127.0.0.1", self.middle.port),
             self.id,
             self.ticket,
-            SenderOptions(segment_bytes=SEGMENT + OVERHEAD, **settings),  # type: ignore[arg-type]
+            SenderOptions(segment_bytes=SEGMENT + OVERHEAD, reach=HERE, **settings),  # type: ignore[arg-type]
         )
 
     def put(self, stream: int, index: int, plaintext: bytes) -> None:
