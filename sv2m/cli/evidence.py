@@ -121,23 +121,47 @@ class VerifyEvidence(Guarded, command.Lister):
         lists = [one for file in parsed_args.crl or () for one in _lists(file)]
         with told():
             opened = [_opened(folder) for folder in parsed_args.folder]
-            whole = [one for one in opened if isinstance(one, Folder)]
-            cases = verify_all(whole, roots, tsa, lists)
-            cases += [one for one in opened if not isinstance(one, Folder)]
+            heard = iter(verify_all([one for one in opened if isinstance(one, Folder)], roots, tsa, lists))
+            cases = [next(heard) if isinstance(one, Folder) else one for one in opened]
+        # A folder's number, as the verdict has it: its path in each line would leave no room for what was found.
         found: list[Sequence[str]] = [
-            (case.folder.name, one.subject, one.result, one.text) for case in cases for one in case.report.findings
+            (f"folder {number}", one.subject, one.result, one.text)
+            for number, case in enumerate(cases, start=1)
+            for one in case.report.findings
         ]
         found += [(fact.cloud, fact.document, "proved", fact.text) for fact in judge.facts(cases)]
         found += [(fact.cloud, fact.document, "OWES", fact.text) for fact in judge.owing(cases)]
         convicted = judge.contradictions(cases)
         found += [(one.cloud, one.code, "CONVICTED", one.text) for one in convicted]
         self._off = bool(convicted) or not all(case.report.good for case in cases)
-        return ("Where", "What", "Result", "Finding"), found
+        self._verdict = _verdict(cases, len(judge.facts(cases)), [one.cloud for one in convicted])
+        return ("Of", "What", "Result", "Finding"), found
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Print the table, then tell by the exit status."""
+        """Print the table and the verdict, and tell it by the exit status, too."""
         super().run(parsed_args)
+        # What is for a program to read is nothing else.
+        print(self._verdict, file=self.app.stdout if parsed_args.formatter == "table" else sys.stderr)
         return int(self._off)
+
+
+def _verdict(cases: Sequence[Case], proved: int, convicted: Sequence[str]) -> str:
+    """A line for each folder, and one for all of them together."""
+    numbered = enumerate(cases, start=1)
+    lines = [f"folder {number}: {_heard(case)}: {files.named(case.folder.name)}" for number, case in numbered]
+    said = f"{proved} statements are proved"
+    if convicted:
+        lines.append(f"CONVICTED: {', '.join(dict.fromkeys(convicted))}; {said}")
+    elif all(case.report.good for case in cases):
+        lines.append(f"GOOD: nothing is off, no cloud has contradicted itself; {said}")
+    else:
+        lines.append(f"OFF: what is off proves nothing; {said} by the other folders")
+    return "\n".join(lines)
+
+
+def _heard(case: Case) -> str:
+    off, all_of_them = len(case.report.bad), len(case.report.findings)
+    return f"{all_of_them} looked at, nothing off" if not off else f"{off} of {all_of_them} OFF, not heard"
 
 
 def _opened(folder: str) -> Folder | Case:

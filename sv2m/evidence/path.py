@@ -155,4 +155,6 @@ def _explain(cloud_name: str, leaf: x509.Certificate, now: datetime, error: Exce
         return f"{serial} is not for evidence: it must allow digitalSignature and contentCommitment, and no more"
     if "ValueError: ca" in said:
         return f"{serial} is a CA's own, not a cloud's"
-    return f"{serial} does not lead to a CA of the agreement with {cloud_name}: {said.splitlines()[0][:200]}"
+    # That there is no issuer is all that these words say.
+    why = "" if "candidates exhausted" in said else f": {said.splitlines()[0][:200]}"
+    return f"{serial} does not lead to a CA that is trusted for {cloud_name}{why}"

@@ -8,6 +8,7 @@ certificate has ended.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,9 +118,17 @@ def _verified(
             certificates=tuple(sorted(read.signed_data.certificates)),
         )
     except rfc3161.VerificationError as error:
-        raise errors.HostError(f"the timestamp does not hold: {error}", code="timestamp-refused") from error
+        raise errors.HostError(f"the timestamp does not hold: {_why(error)}", code="timestamp-refused") from error
     except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise errors.HostError(_MALFORMED, code="timestamp-refused") from error
+
+
+def _why(error: rfc3161.VerificationError) -> str:
+    """In words: of a path that leads nowhere the library says what OpenSSL's error queue holds."""
+    said = re.search('"Verify error: ?([^"]*)"', str(error))
+    if said is None:
+        return str(error)
+    return f"the roots that are given do not vouch for its authority ({said[1]})"
 
 
 def _check_form(response: bytes, certificates: Collection[bytes]) -> None:

@@ -30,7 +30,7 @@ def check(folder: Folder, transcript: Transcript, said: Summary, report: Report)
     if not folder.logs:
         report.add("audit", NOTE, "no audit log was saved")
         return
-    log = chain.read(folder.audit_lines(), transcript.migration_id or "")
+    log = chain.read(folder.audit_lines(), transcript.migration_id or said.migration_id or "")
     faults = [*log.faults, *_ends(folder), *_whose(log, transcript, said), *_missed(folder, log)]
     for fault in faults:
         report.add("audit", BAD, fault)

@@ -129,7 +129,7 @@ def _in_time(kind: str, by: Trusted | None, times: Mapping[str, datetime], repor
     """
     name, at = message_file(kind), times.get(kind)
     if by is None:
-        report.add(name, BAD, f"the {signer(kind)} that should have signed it is not known")
+        report.add(name, BAD, f"no root that you gave vouches for the {signer(kind)}, who has signed it")
         return False
     if by.revoked is not None and (at is None or at >= by.revoked):
         shown = "at no time" if at is None else f"only at {at:%Y-%m-%d %H:%M:%S} UTC"
@@ -187,7 +187,7 @@ def _manifest(folder: Folder, leaf: bytes | None, transcript: Transcript, report
         return
     try:
         if leaf is None:
-            raise errors.InvalidSignature("the source that should have signed it is not known")
+            raise errors.InvalidSignature("no root that you gave vouches for the source, which should have signed it")
         context, listed = protocol.verify_manifest(signature, leaf)
         if read_trailer_context(context) != transcript.binding():
             raise errors.IntegrityError("it belongs to another migration, session or plan")
@@ -233,7 +233,9 @@ def _summary(folder: Folder, report: Report) -> Summary:
 def _fits_summary(folder: Folder, said: Summary, migration_id: str | None, report: Report) -> None:
     """Nobody has signed it; but it must not say otherwise than the messages."""
     digests = {kind: hashlib.sha384(document).hexdigest() for kind, document in folder.messages.items()}
-    if said.migration_id != migration_id or any(said.digests.get(kind) != digests[kind] for kind in digests):
+    # Where nothing of the messages is heard, nothing says which migration they are of.
+    same = migration_id in {None, said.migration_id}
+    if not same or any(said.digests.get(kind) != digests[kind] for kind in digests):
         report.add(SUMMARY, BAD, "it does not fit the messages")
 
 

@@ -54,7 +54,7 @@ def test_both_sides_hold_stamped_evidence_that_convicts_nobody(world: World, tmp
     verify = ["openstack", "secure", "migration", "evidence", "verify", *map(str, folders), "--ca", root, "-f", "json"]
     done = world.a.session.run(verify, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = {(row["Where"], row["Result"], row["What"]) for row in json.loads(done.stdout)}
+    results = {(row["Of"], row["Result"], row["What"]) for row in json.loads(done.stdout)}
     assert (world.b.name, "proved", "Receipt") in results
     assert (world.a.name, "proved", "Closure") in results
     assert not {row for row in results if row[1] in ("BAD", "OWES", "CONVICTED")}

@@ -298,13 +298,13 @@ class _App(SimpleNamespace):
     """As much of the openstack command as a command needs."""
 
 
-def verify(folder: Path, *more: str) -> tuple[int, str]:
+def verify(folder: Path, *more: str, form: str = "csv") -> tuple[int, str]:
     """As the openstack command runs it, in this process."""
     import io
 
     out = io.StringIO()
     command = VerifyEvidence(_App(stdout=out, options=SimpleNamespace(), api_version={}, LOG=None), None)
-    parsed = command.get_parser("verify").parse_args([str(folder), *more, "-f", "csv"])
+    parsed = command.get_parser("verify").parse_args([str(folder), *more, "-f", form])
     return command.run(parsed), out.getvalue()
 
 
@@ -325,6 +325,40 @@ def test_the_command_says_by_its_status_that_something_is_off(folder: Path, cour
     assert "proved" not in table
     other = Court(tmp_path / "other")
     assert verify(folder, "--ca", str(other.authority.anchor))[0] == 1
+
+
+def test_the_verdict_stands_last_for_a_person_to_read(folder: Path, court: Court, capsys: Any) -> None:
+    root = str(court.authority.anchor)
+    _, table = verify(folder, "--ca", root, "--max-width", "80", form="table")
+    *lines, each, verdict = table.splitlines()
+    assert re.fullmatch(rf"folder 1: [0-9]+ looked at, nothing off: {folder}", each)
+    assert verdict.startswith("GOOD: nothing is off")
+    assert str(folder) not in "".join(lines), "it would leave no room for what was found"
+    assert max(map(len, lines)) <= 80
+    _, read = verify(folder, "--ca", root, form="json")
+    assert json.loads(read), "and nothing else"
+    assert "GOOD" in capsys.readouterr().err
+
+
+def test_the_verdict_says_what_is_off(folder: Path, court: Court, tmp_path: Path) -> None:
+    path = folder / "messages/10-Receipt.xml"
+    path.write_bytes(path.read_bytes().replace(b"resumed", b"refused"))
+    other = tmp_path / "other.zip"
+    other.write_bytes(court.saved(court.pair().run().a))
+    _, table = verify(folder, str(other), "--ca", str(court.authority.anchor), form="table")
+    first, second, verdict = table.splitlines()[-3:]
+    assert "OFF, not heard" in first
+    assert "nothing off" in second
+    assert verdict.startswith("OFF: what is off proves nothing")
+
+
+def test_another_ca_is_said_in_words(folder: Path, tmp_path: Path) -> None:
+    _, table = verify(folder, "--ca", str(Court(tmp_path / "another").authority.anchor))
+    assert "ErrorStack" not in table
+    assert "exhausted" not in table
+    assert "the agreement" not in table
+    assert "the roots that are given do not vouch for its authority" in table
+    assert "does not lead to a CA that is trusted for cloud-a.sv2m" in table
 
 
 def test_the_zip_file_is_as_good_as_the_folder(court: Court, tmp_path: Path) -> None:
