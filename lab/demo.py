@@ -108,7 +108,7 @@ def _follow(
         elif time.monotonic() - said > 3:
             said = time.monotonic()
             megabytes = shown["bytes_sent"] / 1e6
-            progress.say(f"  {phase}: {megabytes:.0f} MB, {_say(counted)}")
+            progress.say(f"  {phase}: {megabytes:.0f} MB sent, {_say(counted)}")
         if shown["status"] != "running":
             return shown
         time.sleep(0.05)

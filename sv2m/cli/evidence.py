@@ -80,7 +80,7 @@ def _save(content: bytes, saved: Path, *, unpacked: bool) -> None:
 
 
 class VerifyEvidence(Guarded, command.Lister):
-    """Check saved evidence, of one side or of both, against root certificates alone; no cloud is asked
+    """Check saved evidence, of one side or of both, against root certificates alone; no cloud is asked.
 
     The exit status is 1 when anything is off, or a cloud has contradicted itself.
     """

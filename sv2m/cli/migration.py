@@ -59,7 +59,7 @@ def details(migration: Migration) -> tuple[tuple[str, ...], tuple[Any, ...]]:
 
 
 class CreateMigration(Guarded, command.ShowOne):
-    """Move a server to another cloud
+    """Move a server to another cloud.
 
     Disk, memory and MAC address arrive as they are. Not so security groups and floating IPs (nothing gets in or out
     until somebody gives it some there: see "notice" of "migration show" in that cloud), its IP address, properties,
