@@ -207,6 +207,8 @@ class DestinationJob(Job):
             self._bytes_total = self._bytes_done
         self._become(ports.RESTORED)
         self._vmk[:] = bytes(len(self._vmk))
+        # A may be long in coming back.
+        self._shed()
 
     def _check_server(self, server_id: str) -> None:
         if server_id != self.server_id:
@@ -237,3 +239,6 @@ class DestinationJob(Job):
         self._receiver.forget(self.migration_id)
         self._landing.undo()
         self._vmk[:] = bytes(len(self._vmk))
+
+    def _shed(self) -> None:
+        self._arrival = None

@@ -51,6 +51,12 @@ class Job(ABC):
             return self._state == ports.FAILED and not self._undone
 
     @property
+    def ended(self) -> bool:
+        """Whether it has failed, and nothing of it is left."""
+        with self._condition:
+            return self._state == ports.FAILED and self._undone
+
+    @property
     def state(self) -> str:
         """One of the states of :mod:`sv2m.edm.ports`."""
         with self._condition:
@@ -99,6 +105,10 @@ class Job(ABC):
     @abstractmethod
     def _undo(self) -> None:
         """Bring the hypervisor back to where it was. May be repeated. :raises SV2MError: it did not work."""
+
+    @abstractmethod
+    def _shed(self) -> None:
+        """Let go of what a job that has been undone needs no more: it is remembered for its error alone."""
 
     def _become(self, state: str) -> None:
         """Enter a state. It is in the journal before anybody can see it."""
@@ -166,6 +176,7 @@ class Job(ABC):
         with self._undoing:
             if not self._undone:
                 self._undo()
+                self._shed()
                 self._undone = True
 
     @staticmethod

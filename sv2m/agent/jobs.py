@@ -16,6 +16,9 @@ from sv2m.edm.spec import DestinationSpec, SourceSpec
 from sv2m.errors import AgentLost, Conflict
 from sv2m.transfer.receiver import Receiver
 
+#: Jobs that have failed, and owe nothing any more, of which is known why.
+_ENDED = 200
+
 
 class Jobs:
     """The agent's jobs.
@@ -140,9 +143,16 @@ class Jobs:
                 self._jobs.pop(migration_id, None)
 
     def add(self, job: Job) -> None:
-        """Take up a job, new or of an earlier agent process."""
+        """Take up a job, new or of an earlier agent process.
+
+        Of those that failed and were undone nobody says that they may be forgotten. Some are remembered: why
+        they failed is asked for afterwards, and a start that comes twice must not begin one anew.
+        """
         with self._lock:
             self._jobs[job.migration_id] = job
+            ended = [one.migration_id for one in self._jobs.values() if one.ended]
+            for migration_id in ended[:-_ENDED]:
+                del self._jobs[migration_id]
 
     def all(self) -> list[Job]:
         """Every job."""

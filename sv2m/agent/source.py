@@ -154,6 +154,9 @@ class SourceJob(Job):
     def _undo(self) -> None:
         self._source.undo()
 
+    def _shed(self) -> None:
+        self._manifest, self._totals = b"", ()
+
     def _resumed(self) -> None:
         """The guest runs. Called by the hypervisor's thread, which must not wait for what the undoing asks of it."""
         self._ran.set()

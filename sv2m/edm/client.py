@@ -3,7 +3,7 @@
 
 Every call names the compute host whose agent is meant, and asks for no newer version of it than it needs: agents are
 upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 power;
-1.3 reader.
+1.3 reader; 1.4 the job of a source names the networks that it may connect to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIVES = 10.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
-_SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3"}
+_SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3", "start_source": "1.4"}
 
 
 class Client:
@@ -30,7 +30,7 @@ class Client:
     :raises AgentSilent: the host's agent does not answer, from every method.
     """
 
-    VERSION = "1.3"
+    VERSION = "1.4"
 
     def __init__(self, brokers: Brokers, timeout: float | None = None) -> None:
         self._brokers = brokers

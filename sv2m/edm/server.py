@@ -27,7 +27,7 @@ class Endpoint:
     :param transfers: the agent's jobs.
     """
 
-    target = oslo_messaging.Target(version="1.3")
+    target = oslo_messaging.Target(version="1.4")
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers

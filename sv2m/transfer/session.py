@@ -158,6 +158,7 @@ class Session:
         with self._turn:
             self._sealed = bytearray()
             self._plaintext[:] = bytes(len(self._plaintext))
+            self._plaintext = bytearray()
 
     def _one(self, sock: socket.socket, stall_timeout: float, life: SignsOfLife) -> None:
         header = bytearray(FRAME.size)
