@@ -6,6 +6,7 @@ Without that as many requests as nova-api has threads would wait for each other.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -93,13 +94,26 @@ def test_what_the_database_and_the_token_tell_is_told_at_once(api: API) -> None:
         assert migrations.find(session, ID) is None
 
 
-def test_who_asks_for_a_server_of_others_keeps_them_from_nothing(api: API) -> None:
-    api.cloud.nova.clear()
+def test_who_asks_for_a_server_of_others_keeps_them_from_nothing(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Nova is asked whether he may see it, its owner moves it."""
+    asked, answers = threading.Event(), threading.Event()
+    honest = api.cloud.get
+
+    def get(token: str, server_id: str) -> Any:
+        if not asked.is_set():
+            asked.set()
+            answers.wait()
+        return honest(token, server_id)
+
+    monkeypatch.setattr(api.cloud, "get", get)
     assert ask(api, project="p2").status_int == 202
-    api.cloud.nova.set()
+    asked.wait()
     own = {"migration": {"server_id": SERVER, "destination": "cloud-b.sv2m"}}
-    assert api("POST", "/v1/migrations", own).status_int == 202
-    assert ended(api).status == "failed"
+    response = api("POST", "/v1/migrations", own)
+    answers.set()
+    assert response.status_int == 202
+    row = ended(api)
+    assert (row.status, row.error_code) == ("failed", "forbidden")
 
 
 def test_of_two_that_ask_at_once_one_has_the_server(api: API) -> None:
