@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import sys
 import threading
 
 from cheroot import wsgi
-from cheroot.ssl import builtin
 from oslo_config import cfg
 
 from sv2m import errors
+from sv2m.api.whole import Whole
 from sv2m.cmd import assembly, program
+from sv2m.gateway import door
 
 LOG = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ class Listener:
         self._conf = conf
         self._server: wsgi.Server | None = None
         self._thread: threading.Thread | None = None
+        self._door: door.Door | None = None
 
     def check(self) -> None:
         """Whether it could listen, by rules that can be read. :raises sv2m.errors.ConfigurationError: it could not."""
@@ -39,15 +42,25 @@ class Listener:
         :raises sv2m.errors.ConfigurationError: the address is taken.
         """
         options = self._conf.api
+        application = assembly.api(self._conf)
+        largest = self._conf.oslo_middleware.max_request_body_size
+        # Every connection has a thread; how many requests are answered at a time is another number.
         server = wsgi.Server(
             (options.listen_address, options.port),
-            assembly.api(self._conf),
-            numthreads=options.threads,
+            Whole(application, options.threads, largest, door.HEARD),
+            numthreads=options.connections,
             server_name="sv2m-api",
             request_queue_size=128,
         )
+        self._door = door.Door(options.connections, options.connections * largest, options.request_timeout)
+        server.ConnectionClass = door.connection(self._door)
+        server.gateway = door.gateway(self._door)
+        # What is granted to one whole request is not for the next one on the same connection.
+        server.keep_alive_conn_limit = 0
         if options.certificate_file:
-            server.ssl_adapter = builtin.BuiltinSSLAdapter(options.certificate_file, options.private_key_file)
+            server.ssl_adapter = door.Adapter(
+                options.certificate_file, options.private_key_file, ssl.TLSVersion.TLSv1_2
+            )
         try:
             server.prepare()
         except OSError as error:
@@ -55,6 +68,7 @@ class Listener:
                 f"cannot listen on {options.listen_address} port {options.port}: {error}"
             ) from error
         self._server = server
+        self._door.start()
         self._thread = threading.Thread(target=server.serve, name="api", daemon=True)
         self._thread.start()
         LOG.info("API is ready on %s port %d", options.listen_address, options.port)
@@ -65,6 +79,8 @@ class Listener:
             self._server.stop()
         if self._thread is not None:
             self._thread.join()
+        if self._door is not None:
+            self._door.stop()
 
 
 @program.told

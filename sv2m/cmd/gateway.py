@@ -65,7 +65,8 @@ class Listener:
             request_queue_size=128,
         )
         self._door = door.Door(options.connections, _BODIES, options.message_timeout)
-        server.ssl_adapter = door.Adapter(self._door, options.certificate_file, options.private_key_file)
+        server.ssl_adapter = door.Adapter(options.certificate_file, options.private_key_file)
+        server.ConnectionClass = door.connection(self._door)
         server.gateway = door.gateway(self._door)
         # A peer's client makes a new connection for each message; a kept one is but a place taken.
         server.keep_alive_conn_limit = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may stand at the gateway's door, for how long, and with how much.
+"""Who may stand at the door of a server of ours, for how long, and with how much.
 
 Anybody may connect, so whatever a stranger can hold must be bounded and given to the next one. cheroot by itself
 shakes hands in the thread that accepts, where one stranger who says nothing keeps everybody out. Here hands are shaken
@@ -21,6 +21,8 @@ from typing import Any
 
 from cheroot import wsgi
 from cheroot.errors import FatalSSLAlert
+from cheroot.makefile import MakeFile
+from cheroot.server import HTTPConnection, HTTPServer
 from cheroot.ssl import builtin
 
 LOG = logging.getLogger(__name__)
@@ -136,12 +138,16 @@ class Door:
 
 
 class Adapter(builtin.BuiltinSSLAdapter):
-    """TLS 1.3 for cheroot, with the handshake where the request is read."""
+    """TLS for cheroot, with the handshake where the request is read.
 
-    def __init__(self, door: Door, certificate_file: str, private_key_file: str) -> None:
+    :param oldest: version of TLS that is spoken.
+    """
+
+    def __init__(
+        self, certificate_file: str, private_key_file: str, oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    ) -> None:
         super().__init__(certificate_file, private_key_file)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self._door = door
+        self.context.minimum_version = oldest
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
         """A socket that shakes hands at the first read."""
@@ -149,8 +155,20 @@ class Adapter(builtin.BuiltinSSLAdapter):
             secured = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError as error:
             raise FatalSSLAlert(*error.args) from error
-        self._door.enter(secured)
         return secured, {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+
+def connection(door: Door) -> type:
+    """cheroot's connection, which comes in by the door."""
+
+    class Connection(HTTPConnection):
+        """One connection, of which nothing was read yet."""
+
+        def __init__(self, server: HTTPServer, sock: socket.socket, makefile: Any = MakeFile) -> None:
+            door.enter(sock)
+            super().__init__(server, sock, makefile)
+
+    return Connection
 
 
 def gateway(door: Door) -> type:
