@@ -20,12 +20,13 @@ from oslo_messaging import server as messaging_server
 
 import sv2m.conf
 from sv2m import rpc
+from sv2m.engine import client as conductor
 
 
 class Conductor:
     """Takes everything."""
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version=conductor.Client.VERSION)
 
     @oslo_messaging.expose
     def receive(self, context: dict[str, Any], document_b64: str, wait: bool = True) -> dict[str, Any]:
