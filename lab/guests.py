@@ -120,12 +120,12 @@ class Guests:
         self.call("POST", "nova-api", f"/servers/{server}/action", {action: body})
 
     def delete(self, server: str) -> None:
-        """Delete a server with its volumes and wait until all are gone."""
+        """Delete a server with its volumes, for good, and wait until all are gone."""
         shown = self.show(server)
         if shown is None:
             return
         volumes = [one["id"] for one in shown["os-extended-volumes:volumes_attached"]]
-        self.call("DELETE", "nova-api", f"/servers/{server}")
+        self.act(server, "forceDelete")
         until(lambda: None if self.show(server) else True, f"server {server} is gone")
         for volume in volumes:
             if self._volume(volume) is None:

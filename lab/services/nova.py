@@ -103,6 +103,8 @@ def _sections(cloud: Cloud, paste: Path) -> Sections:
             "manager_shutdown_timeout": 2,
             "resume_guests_state_on_host_boot": False,
             "update_resources_interval": 10,
+            # A cloud that keeps what its users delete: what SV2M removes must be gone all the same.
+            "reclaim_instance_interval": 3600,
             # Whoever killed something waits until nova-compute has reported again.
             "report_interval": 3,
             # Periodic tasks start at once instead of at a random time in the first minute.

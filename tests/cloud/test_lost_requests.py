@@ -61,7 +61,7 @@ def test_a_server_is_paused_goes_on_and_is_deleted_though_the_broker_lost_each_r
         nova.wait_for(server, {"ACTIVE"}, 120, ours=True)
         assert world.a.session.run(["virsh", "domstate", server]).stdout.strip() == "running"
         with _lost(world.a, "nova-compute"):
-            world.a.manager.call("DELETE", "nova-api", f"/servers/{server}")
+            world.a.manager.act(server, "forceDelete")
         nova.delete(server, 120)
     assert world.a.admin.show(server) is None
     done = world.a.admin.call("GET", "nova-api", f"/servers/{server}/os-instance-actions")["instanceActions"]
@@ -88,7 +88,7 @@ def test_a_volume_is_deleted_that_nova_left_attached(world: World, keystone: Key
         with pytest.raises(errors.SV2MError, match="Compute API"):
             Cinder(keystone).delete(volume, 120)  # the server is there: Cinder asks Nova
         world.a.kill("cinder-api")
-        world.a.manager.call("DELETE", "nova-api", f"/servers/{server}")
+        world.a.manager.act(server, "forceDelete")
         until(lambda: world.a.admin.show(server) is None, f"Nova has deleted {server}")
         world.a.start("cinder-api")
         assert _status(world.a, volume) == "in-use"
