@@ -23,7 +23,7 @@ def test_revisions_make_the_models_tables(database: sa.Engine) -> None:
 
 def test_upgrade_twice_changes_nothing_and_says_the_version(database: sa.Engine) -> None:
     sync.upgrade(database)
-    assert sync.version(database) == sync.head() == "0009"
+    assert sync.version(database) == sync.head() == "0010"
 
 
 def test_empty_database_has_no_version() -> None:
