@@ -7,20 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sv2m import errors
-from sv2m.lmm import ports
+from sv2m.lmm import ports, specs
 
-#: Extra specs that change the virtual hardware, or ask Placement for more than vCPU, memory and disk.
-HARDWARE_SPECS = (
-    "hw:",
-    "hw_",
-    "resources",
-    "trait",
-    "group_policy",
-    "pci_passthrough",
-    "accel:",
-    "os:",
-    "vmware",
-)
+#: Of how many flavors an error tells.
+_TOLD = 3
 
 
 def match(flavors: Iterable[ports.Flavor], needs: Mapping[str, Any]) -> ports.Flavor:
@@ -28,31 +18,65 @@ def match(flavors: Iterable[ports.Flavor], needs: Mapping[str, Any]) -> ports.Fl
 
     vCPUs and memory must be equal, for the guest's memory image holds both; so must every disk that Nova
     would make from the flavor. Where the root disk is a volume, the flavor's root size is of no effect, and
-    the closest one is taken.
+    the closest one is taken. Extra specs must be harmless (specs.py).
 
     :param needs: the descriptor of an offer.
-    :raises sv2m.errors.NoRoom: no flavor fits; the message says which one is missing.
+    :raises sv2m.errors.NoRoom: no flavor fits; the message says what is missing, and what the nearest ones have.
     """
-    from_volume = boots_from_volume(needs["disks"])
-    fitting = [
-        flavor
-        for flavor in flavors
-        if flavor.vcpus == needs["vcpus"]
-        and flavor.memory_mb == needs["memory_mb"]
-        and flavor.ephemeral_gb == needs["ephemeral_gb"]
-        and flavor.swap_mb == needs["swap_mb"]
-        and (from_volume or flavor.root_gb == needs["root_gb"])
-        and not any(spec.startswith(HARDWARE_SPECS) for spec in flavor.extra_specs)
-    ]
+    wanted = _wanted(needs)
+    known = list(flavors)
+    sized = [flavor for flavor in known if not _differences(flavor, wanted)]
+    fitting = [flavor for flavor in sized if not specs.excluding(flavor.extra_specs)]
     if not fitting:
-        root = "" if from_volume else f", a root disk of {needs['root_gb']} GB"
+        has = ", ".join(_said(name, amount) for name, amount in wanted.items())
         raise errors.NoRoom(
-            f"no flavor here has {needs['vcpus']} vCPUs, {needs['memory_mb']} MB of memory{root}, "
-            f"{needs['ephemeral_gb']} GB ephemeral, {needs['swap_mb']} MB swap and no special hardware",
+            f"no flavor here has {has} and no special hardware{_nearest(sized or known, wanted)}",
             code="no-flavor",
             remedy="Ask the operators of the cloud for such a flavor, public or for the agreement's project.",
         )
     return min(fitting, key=lambda flavor: (abs(flavor.root_gb - needs["root_gb"]), flavor.name, flavor.id))
+
+
+#: What a flavor must have exactly, and how it is said.
+_SIZES = {
+    "vcpus": "{} vCPUs",
+    "memory_mb": "{} MB of memory",
+    "root_gb": "a root disk of {} GB",
+    "ephemeral_gb": "{} GB ephemeral",
+    "swap_mb": "{} MB swap",
+}
+
+
+def _wanted(needs: Mapping[str, Any]) -> dict[str, int]:
+    passed_over = {"root_gb"} if boots_from_volume(needs["disks"]) else set()
+    return {name: needs[name] for name in _SIZES if name not in passed_over}
+
+
+def _differences(flavor: ports.Flavor, wanted: Mapping[str, int]) -> list[str]:
+    """The sizes in which it is another one."""
+    return [name for name, amount in wanted.items() if getattr(flavor, name) != amount]
+
+
+def _said(name: str, amount: int) -> str:
+    return _SIZES[name].format(amount)
+
+
+def _nearest(flavors: Sequence[ports.Flavor], wanted: Mapping[str, int]) -> str:
+    """In words: the flavors that differ in the fewest things, and in which; nothing where there is no flavor."""
+    if not flavors:
+        return "; there is no flavor at all"
+    told = sorted(flavors, key=lambda flavor: (len(_reasons(flavor, wanted)), _distance(flavor, wanted), flavor.name))
+    said = "; ".join(f"{flavor.name} has {', '.join(_reasons(flavor, wanted))}" for flavor in told[:_TOLD])
+    return f". Nearest: {said}"
+
+
+def _distance(flavor: ports.Flavor, wanted: Mapping[str, int]) -> int:
+    return sum(abs(getattr(flavor, name) - amount) for name, amount in wanted.items())
+
+
+def _reasons(flavor: ports.Flavor, wanted: Mapping[str, int]) -> list[str]:
+    sizes = [_said(name, getattr(flavor, name)) for name in _differences(flavor, wanted)]
+    return sizes + [f"extra spec {one}" for one in specs.excluding(flavor.extra_specs)]
 
 
 def resources(flavor: ports.Flavor, disks: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -65,3 +65,38 @@ def test_resources_are_what_nova_asks_for() -> None:
     assert flavors.resources(one, LOCAL) == {"VCPU": 1, "MEMORY_MB": 128, "DISK_GB": 7}
     assert flavors.resources(one, VOLUME) == {"VCPU": 1, "MEMORY_MB": 128, "DISK_GB": 4}
     assert flavors.resources(flavor(), VOLUME) == {"VCPU": 1, "MEMORY_MB": 128}
+
+
+def why(*choice: Flavor, **changes: Any) -> str:
+    with pytest.raises(errors.NoRoom) as caught:
+        flavors.match(choice, needs(**changes))
+    return str(caught.value)
+
+
+def test_the_spec_that_excludes_a_flavor_of_the_right_size_is_named() -> None:
+    specs = {"hw_rng:allowed": "true", "hw:mem_page_size": "large"}
+    said = why(flavor("huge", extra_specs=specs), flavor("other", vcpus=2))
+    assert "Nearest: huge has extra spec hw:mem_page_size=large" in said
+    assert "hw_rng" not in said
+    assert "other" not in said, "its size is another one"
+
+
+def test_the_nearest_flavors_are_named() -> None:
+    choice = [flavor(f"f{vcpus}", vcpus=vcpus, memory_mb=vcpus * 128) for vcpus in (8, 4, 3, 16)]
+    said = why(*choice, flavor("near", memory_mb=256))
+    assert "Nearest: near has 256 MB of memory; f3 has 3 vCPUs, 384 MB of memory; f4" in said
+    assert "f16" not in said
+
+
+def test_where_there_is_no_flavor_at_all() -> None:
+    assert "there is no flavor at all" in why()
+
+
+def test_what_booting_from_a_volume_passes_over_is_not_told() -> None:
+    said = why(flavor("big", root_gb=40, vcpus=2), disks=VOLUME)
+    assert "root disk" not in said
+
+
+def test_a_flavor_with_harmless_specs_is_taken() -> None:
+    specs = {"hw_rng:allowed": "True", "hw:cpu_policy": "shared", "trait:COMPUTE_STATUS_DISABLED": "forbidden"}
+    assert flavors.match([flavor(extra_specs=specs)], needs()).name == "tiny"
