@@ -40,8 +40,8 @@ class Neutron:
 
     def create(
         self, migration_id: str, project_id: str, network: str, mac_address: str, security_group: str | None = None
-    ) -> str:
-        """Make a port with a given MAC address, and return its id; the one that is there already, if so.
+    ) -> Port:
+        """Make a port with a given MAC address; the one that is there already is returned, if so.
 
         It is down: whatever the placeholder does when it boots (DHCP, PXE), it does not speak for a guest that runs
         elsewhere under this address. See :meth:`put_up`.
@@ -49,26 +49,23 @@ class Neutron:
         :param network: name or id.
         :param security_group: the project's, by name or id. None makes one for this port that lets nothing in or out:
             nothing of the other cloud decides what may reach the server, and what this project lets reach its own
-            servers was not decided for this one.
+            servers was not decided for this one. On a network without port security no port can have any.
         :raises sv2m.errors.NotFound: the project sees no such network, or group.
         :raises sv2m.errors.ServerNotMovable: code ``mac-in-use``: another port there has this MAC address.
         :raises sv2m.errors.NoRoom: a quota of the project is used up, or the network has no address left.
         """
         for port in self.find(migration_id):
             if port.mac_address == mac_address.lower():
-                return port.id
-        network_id = self.network_id(project_id, network)
-        if security_group is None:
-            group = self._groups.empty(migration_id, project_id)
-        else:
-            group = self._groups.id_of(project_id, security_group)
-        wanted = {
-            "network_id": network_id,
+                return port
+        found = self._network(project_id, network)
+        wanted: dict[str, Any] = {
+            "network_id": found["id"],
             "mac_address": mac_address,
             "name": made_name(migration_id),
             "admin_state_up": False,
-            "security_groups": [group],
         }
+        if found.get("port_security_enabled", True):
+            wanted["security_groups"] = [self._group(migration_id, project_id, security_group)]
         doing = f"make a port with MAC address {mac_address} on network {network}"
         answer = self._rest.request(
             doing, "POST", "/ports", json={"port": wanted}, project_id=project_id, accept=(HTTPStatus.CONFLICT,)
@@ -77,7 +74,12 @@ class Neutron:
             # Somebody may have been quicker than our own look.
             self.check_mac(migration_id, project_id, network, mac_address)
             raise refused(doing, answer)
-        return str(answer.json()["port"]["id"])
+        return _port(answer.json()["port"])
+
+    def _group(self, migration_id: str, project_id: str, name: str | None) -> str:
+        if name is None:
+            return self._groups.empty(migration_id, project_id)
+        return self._groups.id_of(project_id, name)
 
     def check_mac(self, migration_id: str, project_id: str, network: str, mac_address: str) -> None:
         """Whether a port with this MAC address can be made.
@@ -172,12 +174,16 @@ class Neutron:
 
         :raises sv2m.errors.NotFound: there is none, or more than one of that name.
         """
+        return str(self._network(project_id, name)["id"])
+
+    def _network(self, project_id: str, name: str) -> dict[str, Any]:
         for key in ("id", "name"):
             found = self._rest.json(
                 f"find network {name}", "GET", "/networks", params={key: name}, project_id=project_id
             )["networks"]
             if len(found) == 1:
-                return str(found[0]["id"])
+                network: dict[str, Any] = found[0]
+                return network
         raise errors.NotFound(f"Neutron: project {project_id} sees no network, or several, of name {name}")
 
     def delete_port(self, port_id: str) -> None:

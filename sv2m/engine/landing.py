@@ -44,6 +44,7 @@ _CLOSED = (
     "The server's port lets nothing in or out: its security group, sv2m-arrived-{id}, has no rules. Add rules to it, "
     "or give the port other groups."
 )
+_OPEN = "Nothing filters what reaches the server: the network on which it landed has no port security."
 #: Seconds for which a host is asked whether a guest runs there.
 _PATIENCE = 20.0
 
@@ -189,11 +190,16 @@ def _make_server(work: Work) -> None:
 def _make_port(work: Work, mac: str) -> str:
     own = work.services.conf.engine
     group: str | None = own.landing_security_group
-    port: str = work.services.ports.create(work.id, work.row.project_id, own.landing_network, mac, group)
-    if group is None:
-        work.remember(notice=_CLOSED.format(id=work.id))
-        LOG.info("Migration %s: port %s lets nothing in or out; its owner is told", work.id, port)
-    return port
+    port = work.services.ports.create(work.id, work.row.project_id, own.landing_network, mac, group)
+    notice = None
+    if not port.security_groups:
+        notice = _OPEN
+    elif group is None:
+        notice = _CLOSED.format(id=work.id)
+    if notice is not None:
+        work.remember(notice=notice)
+        LOG.info("Migration %s: the owner is told of port %s: %s", work.id, port.id, notice)
+    return str(port.id)
 
 
 def _agreed_volume_type(work: Work, disk: dict[str, Any]) -> str | None:

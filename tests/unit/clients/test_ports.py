@@ -26,7 +26,7 @@ class Api:
 
     def __init__(self, cloud: Cloud) -> None:
         self.kept: dict[str, dict[str, dict[str, Any]]] = {"ports": {}, "security-groups": {}}
-        self.networks = [{"id": "n1", "name": "net0"}]
+        self.networks: list[dict[str, Any]] = [{"id": "n1", "name": "net0"}]
         self.full: set[str] = set()
         self.clinging = False
         self._number = itertools.count(1)
@@ -135,7 +135,7 @@ def neutron(api: Api, keystone: Keystone) -> Neutron:
 
 
 def make(neutron: Neutron, group: str | None = None) -> str:
-    return neutron.create(MIGRATION, PROJECT, "net0", MAC, group)
+    return neutron.create(MIGRATION, PROJECT, "net0", MAC, group).id
 
 
 def test_a_port_comes_down_and_with_a_group_that_lets_nothing_through(
@@ -156,7 +156,7 @@ def test_whatever_was_made_before_a_kill_is_used_again(api: Api, neutron: Neutro
     port = make(neutron)
     assert [one["id"] for one in api.groups] == [left]
     assert api.groups[0]["security_group_rules"] == []
-    assert neutron.create(MIGRATION, PROJECT, "net0", MAC.upper()) == port
+    assert neutron.create(MIGRATION, PROJECT, "net0", MAC.upper()).id == port
     assert len(api.ports) == 1
 
 
@@ -174,6 +174,17 @@ def test_a_group_that_keeps_its_rules_is_not_used(api: Api, neutron: Neutron) ->
     with pytest.raises(errors.HostError, match="keeps 2 rules"):
         make(neutron)
     assert api.ports == []
+
+
+@pytest.mark.parametrize("named", [None, "default"])
+def test_where_the_network_filters_nothing_no_port_can_have_a_group(
+    api: Api, neutron: Neutron, named: str | None
+) -> None:
+    api.networks[0]["port_security_enabled"] = False
+    port = neutron.create(MIGRATION, PROJECT, "net0", MAC, named)
+    assert port.security_groups == ()
+    assert "security_groups" not in api.ports[0]
+    assert api.groups == []
 
 
 @pytest.mark.parametrize("by", ["name", "id"])

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 from sv2m import errors
@@ -100,6 +101,8 @@ class Neutron:
     def __init__(self) -> None:
         self.ports: dict[str, list[dict[str, Any]]] = {}
         self.others: set[str] = set()
+        #: Whether the network has port security.
+        self.filters = True
         self.networks = {"landing"}
 
     def network_id(self, project_id: str, name: str) -> str:
@@ -113,7 +116,7 @@ class Neutron:
 
     def create(
         self, migration_id: str, project_id: str, network: str, mac_address: str, security_group: str | None = None
-    ) -> str:
+    ) -> SimpleNamespace:
         self.check_mac(migration_id, project_id, network, mac_address)
         port = {
             "id": f"port-{mac_address}",
@@ -126,7 +129,8 @@ class Neutron:
         made = self.ports.setdefault(migration_id, [])
         if port["id"] not in [one["id"] for one in made]:
             made.append(port)
-        return f"port-{mac_address}"
+        groups = (port["group"],) if self.filters else ()
+        return SimpleNamespace(id=port["id"], security_groups=groups)
 
     def put_up(self, migration_id: str, project_id: str) -> None:
         for port in self.ports.get(migration_id, []):

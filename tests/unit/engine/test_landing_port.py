@@ -60,6 +60,12 @@ def test_where_the_operator_names_a_group_there_is_nothing_to_tell(destination: 
     assert (port["group"], view(row, "")["notice"]) == ("default", None)
 
 
+def test_the_owner_is_told_of_a_network_that_filters_nothing(destination: Destination) -> None:
+    destination.neutron.filters = False
+    destination.source.run()
+    assert "Nothing filters" in view(destination.carry_on(), "")["notice"]
+
+
 def test_of_what_did_not_arrive_there_is_nothing_to_tell(destination: Destination) -> None:
     destination.source.run("Transfer")
     destination.post(destination.source.withdrawal())
