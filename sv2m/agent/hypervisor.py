@@ -43,6 +43,9 @@ class SourceDisk(Protocol):
     index: int
     size: int
 
+    def data_bytes(self) -> int:
+        """Bytes that do not read as zeros. Before the first round; takes a look at the whole disk's allocation."""
+
     def round(self, last: bool) -> Iterator[Extent]:
         """Begin the next round: first everything, then what changed since the round before began.
 

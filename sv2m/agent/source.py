@@ -17,8 +17,8 @@ from sv2m.agent.streams import RecordWriter, StreamWriter
 from sv2m.edm import ports
 from sv2m.edm.ports import KeyReader, Total
 from sv2m.edm.spec import SourceSpec, StreamSpec
-from sv2m.errors import Conflict, HypervisorError, LocalError, SV2MError
-from sv2m.protocol.plan import DISK, MEMORY
+from sv2m.errors import Conflict, HypervisorError, LocalError, ServerNotMovable, SV2MError
+from sv2m.protocol.plan import DISK, MEMORY, check_travels
 from sv2m.protocol.segments import OVERHEAD, Manifest, Sealer, ticket
 from sv2m.transfer.sender import Sender, SenderOptions
 
@@ -262,6 +262,7 @@ class SourceJob(Job):
         found = self._source.open_disks()
         if {disk.index: disk.size for disk in found} != {index: plan.size for index, plan in planned.items()}:
             raise LocalError(f"the disks of server {self.server_id} are not those of the plan", code="not-planned")
+        _check_travels(found, memory.segment_size)
         self._progress(more=memory.size + sum(disk.size for disk in found))
         return [(disk, RecordWriter(writer(planned[disk.index]))) for disk in found], writer(memory)
 
@@ -306,6 +307,14 @@ class SourceJob(Job):
         memory.finish()
         # Only a stream that QEMU calls complete gets its last segment.
         writer.flush()
+
+
+def _check_travels(disks: Sequence[SourceDisk], segment_size: int) -> None:
+    """Before the first byte of a large disk: that what is on it can be sent. :raises ServerNotMovable: it cannot."""
+    try:
+        check_travels([disk.size for disk in disks], segment_size)
+    except ServerNotMovable:
+        check_travels([disk.data_bytes() for disk in disks], segment_size)
 
 
 def _opener(

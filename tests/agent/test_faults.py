@@ -15,6 +15,7 @@ from sv2m import errors
 from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.memory import MemoryPipe
 from sv2m.agent.libvirt.source import LibvirtSource
+from sv2m.protocol import plan
 from tests.agent.conftest import World
 from tests.agent.hosts import Server
 from tests.agent.leftovers import leftovers
@@ -123,6 +124,24 @@ def test_a_changed_segment_undoes_b_and_leaves_a_resumable(world: World, when: s
     assert move.error(world.a)["code"] == "given-up-by-peer"
     clean(world, move, placeholder)
     middle.close()
+
+
+def test_disks_with_more_on_them_than_can_be_sent_are_refused_before_the_first_byte(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their size alone does not tell: QEMU is asked what of them is data."""
+    monkeypatch.setattr(plan, "FIRST_PASS_SEGMENTS", 2)
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    move.land(placeholder)
+    middle = Middle(move.endpoint["port"])
+    move.endpoint["port"] = middle.port
+    move.send()
+    assert move.error(world.a)["code"] == "too-much-data"
+    assert middle.passed < 1000
+    middle.close()
+    world.b.call("abort", migration_id=move.id)
+    clean(world, move, placeholder)
 
 
 def test_a_cut_memory_stream_undoes_b(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

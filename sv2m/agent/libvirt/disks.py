@@ -64,6 +64,18 @@ class BitmapDisk:
         self._former: str | None = None
         self._newest: str | None = None
 
+    def data_bytes(self) -> int:
+        """See the port."""
+        export = f"{self._name}-data"
+        self._server.add(export, self._node, None)
+        self._reader = NbdReader(self._server.path, export, ALLOCATION, self._cancelled)
+        try:
+            return sum(extent.length for extent in self._reader.extents() if extent.data)
+        finally:
+            self._reader.close()
+            self._reader = None
+            self._server.remove(export)
+
     def round(self, last: bool) -> Iterator[Extent]:
         """Begin the next round.
 
