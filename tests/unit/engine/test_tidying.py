@@ -140,7 +140,7 @@ def placeholder(destination: Destination) -> str:
 
 LATE: dict[str, Callable[[Destination], object]] = {
     "server": placeholder,
-    "volume": lambda b: b.km.import_volume({}, b.source.id, volume_type=None),
+    "volume": lambda b: b.km.import_volume({}, b.source.id, volume_type=None, size_gb=1),
     "port": lambda b: b.neutron.create(b.source.id, "project", "landing", "fa:16:3e:00:00:01"),
     "image": lambda b: b.glance.blank_image(b.source.id, "project"),
     "key": lambda b: b.km.stored.update({f"EIK-0-{b.source.id}": b"late"}),
