@@ -11,6 +11,7 @@ import webob
 from sv2m import errors
 from sv2m.api import pages
 from sv2m.api.call import Call, answer
+from sv2m.azm import limits
 from sv2m.db import engine
 from sv2m.db import peers as rows
 from sv2m.db.models import Peer
@@ -36,10 +37,14 @@ _FIELDS = (
 _PEMS = ("ca_pem", "tls_ca_pem")
 
 
-def view(row: Peer) -> dict[str, Any]:
-    """An agreement as the API shows it."""
+def view(row: Peer, own_limits: Mapping[str, int]) -> dict[str, Any]:
+    """An agreement as the API shows it.
+
+    :param own_limits: this cloud's, which hold where the agreement has none.
+    """
     return {
         **{name: getattr(row, name) for name in _FIELDS},
+        "effective_limits": limits.effective(row.limits, own_limits),
         "data_networks": row.data_networks or [],
         **{name: pem.kept(getattr(row, name) or "") for name in _PEMS},
         "created_at": row.created_at.isoformat(),
@@ -52,7 +57,7 @@ def list_page(call: Call) -> webob.Response:
     call.authorize(rules.LIST)
     with engine.session() as session:
         found = rows.list_page(session, limit=pages.limit_of(call) + 1, marker=call.query.get("marker"))
-    return pages.page(call, "peers", [view(row) for row in found])
+    return pages.page(call, "peers", [view(row, call.services.own_limits) for row in found])
 
 
 def create(call: Call) -> webob.Response:
@@ -64,14 +69,14 @@ def create(call: Call) -> webob.Response:
     _check(wanted)
     _prepare_project(call, wanted)
     row = engine.transaction(lambda session: rows.create(session, by=call.caller.who, **wanted))
-    return answer(201, {"peer": view(row)}, Location=f"{call.request.path_url}/{row.id}")
+    return answer(201, {"peer": view(row, call.services.own_limits)}, Location=f"{call.request.path_url}/{row.id}")
 
 
 def show(call: Call) -> webob.Response:
     """``GET /v1/peers/{peer}``."""
     call.authorize(rules.SHOW)
     with engine.session() as session:
-        return answer(200, {"peer": view(rows.get(session, call.path["peer"]))})
+        return answer(200, {"peer": view(rows.get(session, call.path["peer"]), call.services.own_limits)})
 
 
 def update(call: Call) -> webob.Response:
@@ -80,12 +85,12 @@ def update(call: Call) -> webob.Response:
     wanted = _wanted(call)
     with engine.session() as session:
         before = rows.get(session, call.path["peer"])
-    after = {**view(before), **wanted}
+    after = {**view(before, call.services.own_limits), **wanted}
     _check(after)
     if wanted.keys() & {"project_id", "direction"}:
         _prepare_project(call, after)
     row = engine.transaction(lambda session: rows.update(session, before.id, by=call.caller.who, **wanted))
-    return answer(200, {"peer": view(row)})
+    return answer(200, {"peer": view(row, call.services.own_limits)})
 
 
 def delete(call: Call) -> webob.Response:

@@ -152,6 +152,8 @@ class Services:
     owner: str
     #: What goes on after the answer.
     later: Later = field(default_factory=Later)
+    #: This cloud's own limits, for what an agreement does not limit.
+    own_limits: Mapping[str, int] = field(default_factory=dict)
     #: How many items a page has when the caller does not say.
     default_limit: int = 100
     #: How many it may have at most.

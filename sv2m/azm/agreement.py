@@ -23,7 +23,7 @@ class Agreement:
     """The agreement with one peer.
 
     :param limits: of one arriving server: ``memory_mb``, ``vcpus``, ``disk_gb``; and ``migrations``, how many
-        may be arriving at once. What is not named is not limited.
+        may be arriving at once; this cloud's own among them (limits.py). What is not named is not limited.
     """
 
     id: str

@@ -25,6 +25,7 @@ COLUMNS = (
     "direction",
     "project_id",
     "limits",
+    "effective_limits",
     "volume_type_map",
     "data_networks",
     "is_enabled",
@@ -155,7 +156,7 @@ class ListPeer(Guarded, command.Lister):
                     one.url,
                     one.direction,
                     one.project_id,
-                    ", ".join(f"{name}={value}" for name, value in sorted((one.limits or {}).items())),
+                    ", ".join(f"{name}={value}" for name, value in sorted((one.effective_limits or {}).items())),
                     one.is_enabled,
                 )
                 for one in client_of(self).peers()

@@ -8,6 +8,7 @@ from oslo_config import cfg
 from sv2m import rpc
 from sv2m.api import deploy
 from sv2m.api.ports import Services
+from sv2m.azm import limits
 from sv2m.clients.caller import CallerServices
 from sv2m.clients.keystone import Keystone
 from sv2m.db import engine as database
@@ -42,6 +43,7 @@ def api(conf: cfg.ConfigOpts) -> deploy.WSGIApplication:
         rules=rules,
         cloud_name=conf.cloud_name,
         owner=f"api:{conf.host}",
+        own_limits=limits.defaults(conf.azm),
         default_limit=conf.api.default_limit,
         max_limit=conf.api.max_limit,
     )

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from sv2m import rpc
 from sv2m.azm import agreements
 from sv2m.azm import client as azm_client
+from sv2m.azm import limits as azm_limits
 from sv2m.azm import server as azm
 from sv2m.clients.barbican import Barbican
 from sv2m.clients.cinder import Cinder
@@ -95,9 +96,8 @@ def evidence(conf: cfg.ConfigOpts) -> Sequence[Part]:
 def build_azm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
     """Authorization."""
     rules = Enforcer(conf)
-    return Module(
-        rpc.TOPIC_AZM, azm.Endpoint(rules, agreements.StoredAgreements(), conf.cloud_name), [_Starting(rules.start)]
-    )
+    stored = agreements.StoredAgreements(azm_limits.defaults(conf.azm))
+    return Module(rpc.TOPIC_AZM, azm.Endpoint(rules, stored, conf.cloud_name), [_Starting(rules.start)])
 
 
 def build_lmm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:

@@ -29,6 +29,8 @@ class Peer(resource.Resource):
     direction = resource.Body("direction")
     project_id = resource.Body("project_id")
     limits = resource.Body("limits", type=dict)
+    #: With the cloud's own, where the agreement has none.
+    effective_limits = resource.Body("effective_limits", type=dict)
     volume_type_map = resource.Body("volume_type_map", type=dict)
     data_networks = resource.Body("data_networks", type=list)
     is_enabled = resource.Body("enabled", type=bool)

@@ -181,6 +181,7 @@ def api(tmp_path: Path) -> Iterator[API]:
         conductor=cloud,
         load=cloud,
         rules=Enforcer(conf),
+        own_limits={"vcpus": 8, "migrations": 3},
         cloud_name="cloud-a.sv2m",
         owner="api:node",
         default_limit=2,

@@ -29,6 +29,7 @@ def test_life_of_an_agreement(api: API) -> None:
     peer = made.json["peer"]
     assert made.headers["Location"].endswith(peer["id"])
     assert (peer["enabled"], peer["limits"], peer["ca_pem"]) == (True, {"memory_mb": 2048}, CA)
+    assert peer["effective_limits"] == {"memory_mb": 2048, "vcpus": 8, "migrations": 3}
     assert api.cloud.projects == ["p7"]
     for ref in (peer["id"], peer["name"]):
         assert api("GET", f"/v1/peers/{ref}").json["peer"] == peer

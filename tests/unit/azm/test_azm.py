@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_policy import opts
 
+from sv2m import conf as conf_of_all
 from sv2m import errors
+from sv2m.azm import limits
 from sv2m.azm.agreement import Agreement, disk_gb
 from sv2m.azm.agreements import StoredAgreements
 from sv2m.azm.server import Endpoint
@@ -27,7 +29,7 @@ NEEDS: dict[str, Any] = {
     "root_gb": 10,
     "ephemeral_gb": 0,
     "swap_mb": 0,
-    "disks": [{"boot": True, "volume_gb": 20}],
+    "disks": [{"boot": True, "volume_gb": 20, "size": 20 << 30, "encrypted": False}],
 }
 SERVER = {"id": "s1", "project_id": "p1"}
 ADMIN = {"roles": ["admin", "member", "reader"], "user_id": "u", "project_id": "p0"}
@@ -137,7 +139,7 @@ def test_policy_can_narrow_an_agreement(tmp_path: Path) -> None:
         ({}, 20),
         ({"disks": [{"boot": True, "volume_gb": 0}]}, 10),
         ({"ephemeral_gb": 3, "swap_mb": 1025}, 25),
-        ({"disks": [{"boot": True, "volume_gb": 20}, {"boot": False, "volume_gb": 5}]}, 25),
+        ({"disks": [*NEEDS["disks"], {"boot": False, "volume_gb": 5, "size": 5 << 30, "encrypted": False}]}, 25),
     ],
 )
 def test_what_a_server_takes_of_the_disks(change: Mapping[str, Any], gigabytes: int) -> None:
@@ -160,3 +162,32 @@ def test_agreements_are_read_from_the_database(database: sa.Engine) -> None:
     found = stored.find(B)
     assert found is not None
     assert (found.direction, found.limits, found.project_id) == ("both", {"vcpus": 1}, "research")
+
+
+OWN = {"memory_mb": 4096, "vcpus": 8, "disk_gb": 100, "migrations": 2}
+
+
+def test_an_agreement_without_limits_has_this_clouds_own(database: sa.Engine) -> None:
+    """Nobody has thought of limits: a peer does not fill the cloud with one server, nor with a thousand at once."""
+    with engine.session() as session:
+        values = {"url": "https://b.test", "ca_pem": "pem", "direction": "both", "project_id": "research"}
+        peers.create(session, name=B, **values)
+        peers.create(session, name="cloud-c.sv2m", limits={"vcpus": 64}, **values)
+    stored = StoredAgreements(OWN)
+    plain, wide = stored.find(B), stored.find("cloud-c.sv2m")
+    assert plain is not None
+    assert wide is not None
+    assert plain.migrations == 2
+    with pytest.raises(errors.AgreementError, match="vcpus limit 8, asked 9"):
+        plain.check_incoming({**NEEDS, "vcpus": 9})
+    with pytest.raises(errors.AgreementError, match="memory_mb limit 4096"):
+        wide.check_incoming({**NEEDS, "vcpus": 64, "memory_mb": 4097})
+    assert wide.check_incoming({**NEEDS, "vcpus": 64}) == "research"
+
+
+def test_the_defaults_are_safe_and_can_be_taken_away() -> None:
+    conf = conf_of_all.register(cfg.ConfigOpts())
+    conf([], project="sv2m", default_config_files=[])
+    assert set(limits.defaults(conf.azm)) == set(limits.NAMES)
+    conf.set_override("default_vcpus", -1, group="azm")
+    assert "vcpus" not in limits.defaults(conf.azm)

@@ -185,6 +185,8 @@ def test_life_of_an_agreement(run: Run, connected: Connected, output: io.StringI
     run(peer.SetPeer, "cloud-n.sv2m", "--disable", "--limit=vcpus=8")
     shown = as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))
     assert (shown["enabled"], shown["limits"]) == (False, {"memory_mb": 2048, "vcpus": 8})
+    assert shown["effective_limits"] == {"memory_mb": 2048, "vcpus": 8, "migrations": 3}
+    assert "memory_mb=2048, migrations=3, vcpus=8" in [row[5] for row in run(peer.ListPeer)[1]]
     run(peer.SetPeer, "cloud-n.sv2m", "--enable", "--no-limit")
     assert as_dict(run(peer.ShowPeer, "cloud-n.sv2m"))["limits"] == {}
     run(peer.SetPeer, "cloud-n.sv2m", "--data-network=198.51.100.0/24")

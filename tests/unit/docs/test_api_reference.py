@@ -70,7 +70,7 @@ def test_every_field_of_an_answer() -> None:
     view = migrations.view(ROW, "/v1/migrations")
     section = quoted(SECTIONS["GET /v1/migrations"])
     assert sorted({*view, *view["error"]} - section) == []
-    agreement = peers.view(Peer(name="n", created_at=NOW, updated_at=NOW))
+    agreement = peers.view(Peer(name="n", created_at=NOW, updated_at=NOW), {})
     assert sorted(agreement.keys() - quoted(SECTIONS["POST /v1/peers"])) == []
     hosts = {field.name for field in dataclasses.fields(HostLoad)}
     assert sorted(hosts - quoted(SECTIONS["GET /v1/load"])) == []
