@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sv2m import errors
+from sv2m.clients import quotas
 from sv2m.clients.keystone import Keystone
 from sv2m.clients.polling import Polling
 from sv2m.clients.rest import RestService
@@ -102,6 +103,21 @@ class Cinder:
             f"read encryption of volume {volume_id}", "GET", f"/volumes/{volume_id}/encryption"
         )
         return _encryption(body) if body.get("encryption_key_id") else None
+
+    def check_quota(self, project_id: str, size_gb: int) -> None:
+        """Whether a project may have one volume more, of this size.
+
+        :raises sv2m.errors.NoRoom: it may not; names the quotas, and what is missing.
+        """
+        doing = f"read the quotas of project {project_id}"
+        body = self._rest.json(doing, "GET", "/limits", params={"project_id": project_id})["limits"]["absolute"]
+        quotas.check(
+            quotas.Quota(f"Cinder's of {what}", int(body.get(limit, -1)), int(body.get(used, 0)), wanted)
+            for what, limit, used, wanted in (
+                ("volumes", "maxTotalVolumes", "totalVolumesUsed", 1),
+                ("GiB", "maxTotalVolumeGigabytes", "totalGigabytesUsed", size_gb),
+            )
+        )
 
     def snapshots(self, volume_id: str) -> list[str]:
         """Ids of a volume's snapshots, in whatever project."""

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from sv2m import errors
+from sv2m.clients import quotas
 from sv2m.clients.keystone import Keystone
 from sv2m.clients.rest import RestService
 from sv2m.clients.security_groups import SecurityGroups, arrived_name, made_name, refused
@@ -92,6 +93,26 @@ class Neutron:
         for port in found:
             if port.name != made_name(migration_id):
                 raise _mac_in_use(port, project_id)
+
+    def check_quota(self, project_id: str, *, group: bool) -> None:
+        """Whether a project may have one port more.
+
+        :param group: and one security group more.
+        :raises sv2m.errors.NoRoom: it may not; names the quotas, and what is missing.
+        """
+        doing = f"read the quotas of project {project_id}"
+        body = self._rest.json(doing, "GET", f"/quotas/{project_id}/details")["quota"]
+        wanted = {"port": 1, **({"security_group": 1} if group else {})}
+        quotas.check(
+            quotas.Quota(
+                f"Neutron's of {kind.replace('_', ' ')}s",
+                int(body[kind]["limit"]),
+                int(body[kind]["used"]) + int(body[kind]["reserved"]),
+                number,
+            )
+            for kind, number in wanted.items()
+            if kind in body
+        )
 
     def put_up(self, migration_id: str, project_id: str) -> None:
         """What was made for a migration may speak from now on. May be repeated.

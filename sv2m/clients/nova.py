@@ -19,7 +19,7 @@ from typing import Any
 from novaclient import client as nova_client
 
 from sv2m import errors
-from sv2m.clients import cells
+from sv2m.clients import cells, quotas
 from sv2m.clients.cinder import ARRIVED, ARRIVED_KEY, MIGRATION_KEY
 from sv2m.clients.failures import translated
 from sv2m.clients.keystone import Keystone
@@ -32,8 +32,8 @@ MICROVERSION = "2.87"
 _READ = "2.73"
 #: 2.26 finds servers by their tags.
 _FIND = "2.26"
-#: forceDelete is as old as the API.
-_FORCE_DELETE = "2.1"
+#: forceDelete is as old as the API, and so are limits.
+_FORCE_DELETE = _LIMITS = "2.1"
 #: Seconds after which a server that is at rest in another status than was asked for will not come to it.
 _AT_REST = 10.0
 #: What [DEFAULT] reclaim_instance_interval makes of a deletion.
@@ -347,6 +347,23 @@ class Nova:
     def _force_delete(self, server_id: str) -> None:
         with translated("Nova", f"delete server {server_id}"):
             self._client(_FORCE_DELETE).servers.force_delete(server_id)
+
+    def check_quota(self, project_id: str, vcpus: int, memory_mb: int) -> None:
+        """Whether a project may have one server more, of this size.
+
+        :raises sv2m.errors.NoRoom: it may not; names the quotas, and what is missing.
+        """
+        with translated("Nova", f"read the quotas of project {project_id}"):
+            limits = self._client(_LIMITS).limits.get(tenant_id=project_id)
+            values = {one.name: int(one.value) for one in limits.absolute}
+        quotas.check(
+            quotas.Quota(f"Nova's of {what}", values.get(limit, -1), values.get(used, 0), wanted)
+            for what, limit, used, wanted in (
+                ("servers", "maxTotalInstances", "totalInstancesUsed", 1),
+                ("vCPUs", "maxTotalCores", "totalCoresUsed", vcpus),
+                ("MiB of memory", "maxTotalRAMSize", "totalRAMUsed", memory_mb),
+            )
+        )
 
     def hypervisors(self) -> list[Hypervisor]:
         """Every compute host."""

@@ -49,6 +49,10 @@ class Storage:
             "control_location": found.control_location,
         }
 
+    def check_quota(self, project_id: str, size_gb: int) -> None:
+        """Whether a project may have one volume more, of this size. :raises sv2m.errors.NoRoom: it may not."""
+        self._cinder.check_quota(project_id, size_gb)
+
     def snapshots(self, volume_id: str) -> list[str]:
         """Ids of a volume's snapshots."""
         return self._cinder.snapshots(volume_id)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from sv2m import errors, protocol
@@ -54,7 +55,7 @@ def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None
 
     :param project_id: in which the server would land.
     :raises ServerNotMovable: naming it.
-    :raises NoRoom: no volume type of this cloud encrypts as A's does.
+    :raises NoRoom: no volume type of this cloud encrypts as A's does, or a quota of the project is too small.
     """
     services = work.services
     if needs["firmware"] != "bios":
@@ -73,6 +74,25 @@ def check_acceptable(work: Work, needs: dict[str, Any], project_id: str) -> None
         raise errors.ServerNotMovable(f"{len(needs['nics'])} network interfaces; one is accepted")
     if needs["nics"]:
         _check_network(work, project_id, needs["nics"][0]["mac"])
+    if not work.state.get("held"):
+        # What is held for this server already may count among what the project has.
+        _check_quotas(work, needs, project_id)
+
+
+def _check_quotas(work: Work, needs: dict[str, Any], project_id: str) -> None:
+    services, disk = work.services, needs["disks"][0]
+    group = services.conf.engine.landing_security_group is None
+    checks = [partial(services.servers.check_quota, project_id, needs["vcpus"], needs["memory_mb"])]
+    if disk["volume_gb"]:
+        checks.append(partial(services.volumes.check_quota, project_id, luks.volume_gb(disk)))
+    if needs["nics"]:
+        checks.append(partial(services.ports.check_quota, project_id, group=group))
+    for check in checks:
+        try:
+            check()
+        except (errors.HostError, errors.NotFound) as error:
+            # Then it shows when the server lands.
+            LOG.info("Migration %s: a quota of project %s cannot be known: %s", work.id, project_id, error)
 
 
 def _check_network(work: Work, project_id: str, mac: str) -> None:

@@ -58,6 +58,10 @@ class Servers(Protocol):
         """Ask for the server that claims the room at B; return its id, do not wait."""
         ...
 
+    def check_quota(self, project_id: str, vcpus: int, memory_mb: int) -> None:
+        """Whether a project may have one server more, of this size; raises NoRoom, naming the quota."""
+        ...
+
     def wait_for(
         self, server_id: str, statuses: Collection[str], timeout: float, *, ours: bool = False
     ) -> dict[str, Any]:

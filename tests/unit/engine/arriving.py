@@ -37,6 +37,11 @@ class Nova:
 
     def __init__(self) -> None:
         self.servers: dict[str, dict[str, Any]] = {}
+        self.quota = 1 << 20
+
+    def check_quota(self, project_id: str, vcpus: int, memory_mb: int) -> None:
+        if memory_mb > self.quota:
+            raise errors.NoRoom(f"Nova's of MiB of memory ({memory_mb} wanted)")
 
     def create_placeholder(self, **asked: Any) -> str:
         server_id = str(uuid.uuid4())
@@ -104,6 +109,11 @@ class Neutron:
         #: Whether the network has port security.
         self.filters = True
         self.networks = {"landing"}
+        self.quota = 10
+
+    def check_quota(self, project_id: str, *, group: bool) -> None:
+        if self.quota < 1:
+            raise errors.NoRoom("Neutron's of ports (1 wanted)" + (", security groups" if group else ""))
 
     def network_id(self, project_id: str, name: str) -> str:
         if name not in self.networks:
@@ -155,6 +165,11 @@ class Glance:
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
         self.storage: Any = None
+        self.quota = 1000
+
+    def check_quota(self, project_id: str, size_gb: int) -> None:
+        if size_gb > self.quota:
+            raise errors.NoRoom(f"Cinder's of GiB ({size_gb} wanted)")
 
     def mark_arrived(self, migration_id: str, project_id: str) -> None:
         self.storage.mark_arrived(migration_id, project_id)

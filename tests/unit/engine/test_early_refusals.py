@@ -26,6 +26,9 @@ DISK = NEEDS["disks"][0]
         ({"nics": [NIC, {**NIC, "index": 1}]}, lambda b: None, errors.ServerNotMovable.code, "2 network interfaces"),
         ({}, lambda b: b.neutron.networks.clear(), errors.ServerNotMovable.code, "does not see the network"),
         ({}, lambda b: b.km.ciphers.clear(), errors.NoRoom.code, "aes-xts-plain64"),
+        ({}, lambda b: setattr(b.nova, "quota", 64), errors.NoRoom.code, "MiB of memory (128 wanted)"),
+        ({}, lambda b: setattr(b.glance, "quota", 0), errors.NoRoom.code, "Cinder's of GiB"),
+        ({}, lambda b: setattr(b.neutron, "quota", 0), errors.NoRoom.code, "ports (1 wanted), security groups"),
         ({"disks": [{**DISK, "volume_gb": 0}]}, lambda b: None, errors.ServerNotMovable.code, "not a volume"),
         ({"disks": [{**DISK, "cipher": "aes-cbc"}]}, lambda b: None, errors.ServerNotMovable.code, "aes-cbc with 256"),
         ({"disks": [{**DISK, "key_size": 320}]}, lambda b: None, errors.ServerNotMovable.code, "with 320 bits"),
@@ -43,6 +46,16 @@ def test_refused_at_the_offer(
     assert word in decision.reason
     assert destination.carry_on().status == "refused"
     assert destination.untouched
+
+
+@pytest.mark.parametrize("call", ["servers.check_quota", "volumes.check_quota", "ports.check_quota"])
+@pytest.mark.parametrize("error", [errors.HostError("403"), errors.NotFound("no such extension")])
+def test_a_quota_that_cannot_be_known_refuses_nobody(
+    destination: Destination, call: str, error: errors.SV2MError
+) -> None:
+    destination.recorder.failing[call] = error
+    destination.source.run()
+    assert destination.carry_on().status == "completed"
 
 
 def test_what_is_wrong_inside_is_not_told_to_the_other_cloud(destination: Destination) -> None:
