@@ -199,6 +199,16 @@ class InvalidCertificate(PeerError):
     remedy = "Ask the peer's operators to enrol a valid certificate with the CA named in the agreement."
 
 
+class PeerKeyCompromised(PeerError):
+    """After the commit the peer's CA says that the key with which the peer signs may be a thief's: people decide."""
+
+    code = "peer-key-compromised"
+    remedy = (
+        "Ask the peer's operators, by a way on which the thief of a key cannot answer, whether what they signed in "
+        "this migration is theirs; then accept the key for this migration, or settle with them where the server runs."
+    )
+
+
 class ReplayedMessage(PeerError):
     """A migration id, generation, nonce or ticket was used before."""
 
@@ -289,6 +299,33 @@ class TooManyOffers(PolicyError):
     code = "too-many-offers"
     remedy = "Ask again later: an offer waits until it is answered, or until its time to be answered is over."
     http_status = 429
+
+
+class CertificateEnds(PolicyError):
+    """A certificate of one of the two clouds ends too soon after the offer's NotAfter, or before it."""
+
+    remedy = "Renew the certificate that the message names, and start a new migration."
+    http_status = 409
+
+
+class SourceCertificateEnds(CertificateEnds):
+    """The source's."""
+
+    code = "source-certificate-ends"
+
+
+class DestinationCertificateEnds(CertificateEnds):
+    """The destination's."""
+
+    code = "destination-certificate-ends"
+
+
+class OfferTooLong(PolicyError):
+    """An offer's NotAfter is further away than this cloud holds anything for a peer."""
+
+    code = "offer-lives-too-long"
+    remedy = "Lower [engine] offer_lifetime at the source, or raise [engine] longest_offer_lifetime at the destination."
+    http_status = 409
 
 
 class NoRoom(PolicyError):

@@ -15,7 +15,7 @@ from sv2m.azm import limits
 from sv2m.db import engine
 from sv2m.db import peers as rows
 from sv2m.db.models import Peer
-from sv2m.evidence import pem
+from sv2m.evidence import path, pem
 from sv2m.policies import peers as rules
 from sv2m.protocol.reach import Reach
 
@@ -105,7 +105,10 @@ def _wanted(call: Call) -> dict[str, Any]:
     wanted = dict(call.body["peer"])
     for name in _PEMS:
         if wanted.get(name):
-            wanted[name] = pem.encode(pem.certificates(wanted[name], name))
+            given = pem.certificates(wanted[name], name)
+            if name == "ca_pem":
+                path.check_anchors(given, name)
+            wanted[name] = pem.encode(given)
     return wanted
 
 

@@ -116,7 +116,7 @@ class VerifyEvidence(Guarded, command.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], list[Sequence[str]]]:
         """Run it."""
-        roots = [one for file in parsed_args.ca for one in files.certificates("--ca", file)]
+        roots = [one for file in parsed_args.ca for one in files.anchors("--ca", file)]
         tsa = [one for file in parsed_args.tsa_ca or () for one in files.certificates("--tsa-ca", file)] or None
         lists = [one for file in parsed_args.crl or () for one in _lists(file)]
         with told():

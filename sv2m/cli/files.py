@@ -9,6 +9,7 @@ from osc_lib import exceptions
 
 from sv2m.cli.faults import told
 from sv2m.evidence import pem
+from sv2m.evidence.path import check_anchors
 
 
 def named(path: str) -> str:
@@ -40,3 +41,14 @@ def certificates(option: str, path: str) -> pem.Certificates:
     """
     with told():
         return pem.certificates(read(option, path, pem.MAX_BYTES), f"{option} {named(path)}")
+
+
+def anchors(option: str, path: str) -> pem.Certificates:
+    """The certificates of a PEM file that are to be trusted for evidence: CAs', and no others.
+
+    :raises osc_lib.exceptions.CommandError: it cannot be read, or holds something else.
+    """
+    found = certificates(option, path)
+    with told():
+        check_anchors(found, f"{option} {named(path)}")
+    return found

@@ -107,7 +107,7 @@ def _attributes(manager: Any, parsed_args: argparse.Namespace) -> dict[str, Any]
         "data_networks": parsed_args.data_networks,
     }
     if parsed_args.ca_file is not None:
-        found["ca_pem"] = pem.encode(files.certificates("--ca-file", parsed_args.ca_file))
+        found["ca_pem"] = pem.encode(files.anchors("--ca-file", parsed_args.ca_file))
     if parsed_args.tls_ca_file is not None:
         found["tls_ca_pem"] = pem.encode(files.certificates("--tls-ca-file", parsed_args.tls_ca_file))
     if parsed_args.limits is not None:

@@ -2,8 +2,9 @@
 """With which certificate this cloud signs.
 
 A migration goes on with the certificate with which it began, because its peer verifies every message with the
-one that the first message brought. A renewal therefore retires the old certificate, and its key goes when the
-last migration that began under it can no longer be asked about.
+one that the first message brought: the one that is in that message, or before there is one, the newest that was
+in use when the migration began. A renewal therefore retires the old certificate, and its key goes when the last
+migration that began under it can no longer be asked about.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from oslo_log import log
 from sqlalchemy.orm import Session
 
-from sv2m import errors
+from sv2m import errors, protocol
 from sv2m.cmm import ports
-from sv2m.db import certificates, engine, migrations, owing
-from sv2m.db.models import Certificate
+from sv2m.db import certificates, engine, messages, migrations, owing
+from sv2m.db.models import Certificate, Migration
+from sv2m.protocol import states
 
 LOG = log.getLogger(__name__)
 
 
 def of(migration_id: str | None) -> Certificate:
-    """The certificate of a migration: the newest that was in use when it began; or of now, without one.
+    """The certificate of a migration; or of now, without one.
 
     :raises sv2m.errors.ConfigurationError: this cloud has none.
     :raises sv2m.errors.SigningKeyGone: its key was destroyed. What another key signs, the peer would not believe.
@@ -40,11 +42,9 @@ def of(migration_id: str | None) -> Certificate:
                 "this cloud has no evidence certificate",
                 remedy="Run: sv2m-manage certificate enrol (or request and import).",
             )
-        if migration is None or active.at <= migration.created_at:
+        if migration is None:
             return active
-        found = _in_use_at(_retired(session), migration.created_at)
-        if found is None:
-            return active
+        found = _of(session, migration, [*_retired(session), active])
         if not found.private_key_ref:
             raise errors.SigningKeyGone(
                 f"migration {migration.id} began under certificate {found.serial}, whose private key was destroyed"
@@ -73,9 +73,29 @@ def _retired(session: Session) -> list[Certificate]:
     return [one for one in certificates.list_all(session, state="retired") if one.chain_pem]
 
 
-def _in_use_at(retired: Sequence[Certificate], at: datetime) -> Certificate | None:
-    """The newest of these that was in use at a time at which the present one was not."""
-    return next((one for one in reversed(retired) if one.at <= at), None)
+def _of(session: Session, migration: Migration | owing.Owing, used: Sequence[Certificate]) -> Certificate:
+    """Which of the certificates that were in use is a migration's.
+
+    :param used: oldest first; the last one is in use now.
+    """
+    introduction = messages.find(session, migration.id, states.INTRODUCES[migration.role])
+    shown = None if introduction is None else _shown(introduction.document)
+    for one in used:
+        if shown is not None and _leaf(one) == shown:
+            return one
+    return next((one for one in reversed(used) if one.at <= migration.created_at), used[-1])
+
+
+def _shown(document: bytes) -> bytes | None:
+    """The certificate (DER) that a message of ours has shown to the peer."""
+    try:
+        return protocol.claimed_party(document).chain[0]
+    except errors.SV2MError:
+        return None
+
+
+def _leaf(certificate: Certificate) -> bytes:
+    return x509.load_pem_x509_certificate((certificate.chain_pem or "").encode()).public_bytes(Encoding.DER)
 
 
 class RetiredKeys:
@@ -93,12 +113,11 @@ class RetiredKeys:
             active = certificates.active(session)
             retired = _retired(session)
             with_key = [one for one in retired if one.private_key_ref]
+            if active is None:
+                return []
             left = owing.list_owing(session) if with_key else []
-        if active is None:
-            return []
-        # By the very rule by which a certificate is chosen for a signature: what may still sign is what stays.
-        began = [_in_use_at(retired, one.created_at) for one in left if one.created_at < active.at]
-        needed = {one.id for one in began if one is not None}
+            # By the very rule by which a certificate is chosen for a signature: what may still sign is what stays.
+            needed = {_of(session, one, [*retired, active]).id for one in left}
         gone = []
         for certificate in with_key:
             if certificate.id in needed:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificate revocation lists (RFC 5280, sections 5 and 6.3): fetched, checked, kept until they are stale.
 
-Where nothing is known about revocation the answer is no. A URL that a peer's certificate names is fetched
-only when its host is among those that the operator named: otherwise a peer could make this cloud call
-whomever it likes.
+Where nothing is known about revocation the answer is no, as long as a no costs nobody anything. A URL that a peer's
+certificate names is fetched only when its host is among those that the operator named: otherwise a peer could make this
+cloud call whomever it likes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from oslo_log import log
 
 from sv2m import errors
 from sv2m.cmm.ports import Fetch
-from sv2m.evidence.revocation import check_list
+from sv2m.evidence.revocation import check_list, entry_of, is_compromise, is_of, is_older, is_signed_by
 
 LOG = log.getLogger(__name__)
 
 #: Bytes of the largest list that is read: about 200,000 entries.
 MAX_CRL = 8 * 1024 * 1024
+#: Seconds for which a place that did not answer is left alone, while another list serves.
+_LEFT_ALONE = 30.0
 _REMEDY = (
     "Check that the CA's revocation list can be fetched: [cmm] crl_url, or [cmm] crl_hosts and the "
     "certificate's distribution point."
@@ -35,13 +38,16 @@ _REMEDY = (
 
 
 @dataclass(frozen=True)
-class _Kept:
-    crl: x509.CertificateRevocationList
-    fetched: float
+class _Answer:
+    """What a URL last answered, and when; of the list nothing is believed yet. None: no list, and why."""
+
+    crl: x509.CertificateRevocationList | None
+    why: str
+    at: float
 
 
 class RevocationLists:
-    """The lists of the CAs, by the URL they came from.
+    """The lists of the CAs.
 
     :param urls: fetched for every certificate.
     :param hosts: lower case; where distribution points that certificates name may lie.
@@ -64,7 +70,9 @@ class RevocationLists:
         self._max_age = max_age
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[str, _Kept] = {}
+        self._answers: dict[str, _Answer] = {}
+        #: By issuer (its certificate's SHA-256): the newest list that it has signed, and that was good when it came.
+        self._newest: dict[bytes, x509.CertificateRevocationList] = {}
 
     def check(self, path: Sequence[x509.Certificate], now: datetime) -> None:
         """That no certificate of a validated path is revoked; the trust anchor is the agreement's affair.
@@ -74,38 +82,107 @@ class RevocationLists:
         :raises sv2m.errors.HostError: code ``revocation-unknown``: no current list of its issuer can be had.
         """
         for certificate, issuer in itertools.pairwise(path):
-            crl = self._current(certificate, issuer, now)
             # 6.3.3 (i), (j).
-            entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            entry = entry_of(certificate, self._current(certificate, issuer, now))
             if entry is not None:
                 raise errors.InvalidCertificate(
                     f"certificate {certificate.serial_number:x} was revoked on "
                     f"{entry.revocation_date_utc:%Y-%m-%d %H:%M} UTC"
                 )
 
+    def check_keys(self, path: Sequence[x509.Certificate], now: datetime) -> None:
+        """That no list says of a key of a path that it is a thief's.
+
+        For what is heard after the commit. An ordinary revocation says nothing about what was signed, and a list that
+        cannot be had, or is past its nextUpdate, must not keep a server standing still. The other way round a list that
+        has ended still tells of a theft: a stolen key stays stolen.
+
+        :raises sv2m.errors.PeerKeyCompromised: one does.
+        """
+        for certificate, issuer in itertools.pairwise(path):
+            for crl in self._signed(certificate, issuer, now):
+                entry = entry_of(certificate, crl)
+                if entry is not None and is_compromise(entry):
+                    raise errors.PeerKeyCompromised(
+                        f"certificate {certificate.serial_number:x} was revoked on "
+                        f"{entry.revocation_date_utc:%Y-%m-%d %H:%M} UTC because its key was compromised"
+                    )
+
     def all(self) -> list[bytes]:
         """The lists that are kept now (DER), as evidence of what was known."""
         with self._lock:
-            return [kept.crl.public_bytes(Encoding.DER) for kept in self._kept.values()]
+            return [crl.public_bytes(Encoding.DER) for crl in self._newest.values()]
 
     def _current(
         self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
     ) -> x509.CertificateRevocationList:
-        why = []
-        for url in (*self._urls, *self._points(certificate)):
+        why = self._refresh(certificate, issuer, now)
+        kept = self._kept(issuer)
+        if kept is not None:
             try:
-                crl = self._list(url, issuer, now)
-                check_list(crl, issuer, now)
+                check_list(kept, issuer, now)
             except errors.SV2MError as error:
-                why.append(f"{url}: {error}")
-                continue
-            return crl
+                why.append(f"the list that is kept: {error}")
+            else:
+                return kept
         raise errors.HostError(
             f"whether certificate {certificate.serial_number:x} is revoked cannot be known: "
             + ("; ".join(why) if why else "no revocation list is configured"),
             code="revocation-unknown",
             remedy=_REMEDY,
         )
+
+    def _signed(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
+    ) -> list[x509.CertificateRevocationList]:
+        """Every list of an issuer that can be had, current or not."""
+        self._refresh(certificate, issuer, now)
+        with self._lock:
+            answers = [self._answers[url].crl for url in self._places(certificate) if url in self._answers]
+        found = [self._kept(issuer), *answers]
+        return [crl for crl in found if crl is not None and is_of(crl, issuer) and is_signed_by(crl, issuer)]
+
+    def _refresh(self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> list[str]:
+        """Ask every place, not the first that answers: who stands before one can show an old list, but not hide a new.
+
+        :returns: why places have no list that is good now.
+        """
+        why = []
+        for url in self._places(certificate):
+            answer = self._ask(url, spare=self._kept(issuer) is not None)
+            if answer.crl is None:
+                why.append(f"{url}: {answer.why}")
+                continue
+            try:
+                # Before it is kept: lists come by plain HTTP, and what anybody put there must neither take the place
+                # of a good list nor become evidence.
+                check_list(answer.crl, issuer, now)
+            except errors.SV2MError as error:
+                why.append(f"{url}: {error}")
+                continue
+            self._keep(url, answer.crl, issuer, now)
+        return why
+
+    def _keep(self, url: str, crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
+        with self._lock:
+            kept = self._newest.get(_key(issuer))
+            # 5.2.3. Once the newer one has ended, an older that has not is better than none.
+            if kept is not None and is_older(crl, kept) and kept.next_update_utc and kept.next_update_utc > now:
+                LOG.warning(
+                    "The revocation list at %s, of %s, is older than one of %s that was had before, and is not taken",
+                    url,
+                    crl.last_update_utc,
+                    kept.last_update_utc,
+                )
+                return
+            self._newest[_key(issuer)] = crl
+
+    def _kept(self, issuer: x509.Certificate) -> x509.CertificateRevocationList | None:
+        with self._lock:
+            return self._newest.get(_key(issuer))
+
+    def _places(self, certificate: x509.Certificate) -> list[str]:
+        return [*self._urls, *self._points(certificate)]
 
     def _points(self, certificate: x509.Certificate) -> list[str]:
         """4.2.1.13: the URLs that a certificate names, as far as the operator allows their hosts."""
@@ -128,25 +205,29 @@ class RevocationLists:
         except ValueError:
             return False
 
-    def _list(self, url: str, issuer: x509.Certificate, now: datetime) -> x509.CertificateRevocationList:
+    def _ask(self, url: str, *, spare: bool) -> _Answer:
+        """What a place answers, or has answered a short while ago.
+
+        :param spare: another list may serve, so a place that is away is not waited for each time.
+        """
         with self._lock:
-            kept = self._kept.get(url)
-        if kept is not None and self._clock() - kept.fetched < self._max_age:
-            return kept.crl
+            answer = self._answers.get(url)
+        if answer is not None:
+            patience = self._max_age if answer.crl is not None else min(self._max_age, _LEFT_ALONE if spare else 0)
+            if self._clock() - answer.at < patience:
+                return answer
         try:
-            body = self._fetch(url, MAX_CRL)
-            crl = _parse(body)
-            # Before it is kept: lists come by plain HTTP, and what anybody put there must neither take the place
-            # of a good list nor become evidence.
-            check_list(crl, issuer, now)
+            new = _Answer(_parse(self._fetch(url, MAX_CRL)), "", self._clock())
         except errors.SV2MError as error:
-            if kept is None:
-                raise
-            LOG.warning("The revocation list at %s could not be fetched again: %s", url, error)
-            return kept.crl
+            LOG.warning("The revocation list at %s could not be fetched: %s", url, error)
+            new = _Answer(None, str(error), self._clock())
         with self._lock:
-            self._kept[url] = _Kept(crl, self._clock())
-        return crl
+            self._answers[url] = new
+        return new
+
+
+def _key(issuer: x509.Certificate) -> bytes:
+    return issuer.fingerprint(hashes.SHA256())
 
 
 def _parse(body: bytes) -> x509.CertificateRevocationList:

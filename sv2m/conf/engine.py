@@ -8,6 +8,8 @@ from typing import Any
 from oslo_config import cfg
 
 GROUP = "engine"
+#: Seconds.
+MONTH = 30 * 24 * 3600
 OPTS = [
     cfg.ListOpt(
         "modules",
@@ -35,7 +37,27 @@ OPTS = [
         "offer_lifetime",
         default=7200,
         min=60,
-        help="Seconds from the offer until both sides may give up a migration that was not released.",
+        max=MONTH,
+        help="Seconds from the offer until both sides may give up a migration that was not released. Longer than "
+        "precopy_timeout, downtime_timeout and landing_timeout together, and not longer than the peers let an offer "
+        "live (their longest_offer_lifetime).",
+    ),
+    cfg.IntOpt(
+        "longest_offer_lifetime",
+        default=86400,
+        min=60,
+        max=MONTH,
+        help="Seconds for which a peer's offer may ask to be held: so long a peer that says nothing more can keep "
+        "room, volume and port here. One that asks for longer is refused (offer-lives-too-long).",
+    ),
+    cfg.IntOpt(
+        "certificate_margin",
+        default=3600,
+        min=60,
+        max=MONTH,
+        help="Seconds by which the certificates of both clouds, with those of the CAs above them, have to outlive the "
+        "end of an offer. Otherwise nothing is offered, accepted or released (source-certificate-ends, "
+        "destination-certificate-ends).",
     ),
     cfg.IntOpt(
         "exchange_lifetime",

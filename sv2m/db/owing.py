@@ -28,6 +28,7 @@ class Owing:
     """A migration of which something is owed."""
 
     id: str
+    role: str
     created_at: datetime
 
 
@@ -42,8 +43,8 @@ def list_owing(session: Session, peer: str | None = None) -> Sequence[Owing]:
 
     :param peer: only the migrations with this one.
     """
-    query = sa.select(Migration.id, Migration.created_at).where(sa.or_(UNFINISHED, _MAY_BE_ASKED))
+    query = sa.select(Migration.id, Migration.role, Migration.created_at).where(sa.or_(UNFINISHED, _MAY_BE_ASKED))
     if peer is not None:
         query = query.where(Migration.peer == peer)
     found = session.execute(query.order_by(Migration.created_at, Migration.id))
-    return [Owing(row.id, row.created_at) for row in found]
+    return [Owing(row.id, row.role, row.created_at) for row in found]

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +24,7 @@ from sv2m.engine import deciding, landing
 from sv2m.engine.services import Services
 from sv2m.engine.work import Statement, Work
 from sv2m.engine.worker import Workers
+from sv2m.evidence.path import CLOCK_SKEW
 
 LOG = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Conductor:
         received = protocol.Received(offer, base64.b64decode(verified["digest_b64"]), document)
         machine = protocol.Migration("destination", self._services.conf.cloud_name)
         machine.receive(received, datetime.now(UTC))
+        self._check_lifetime(offer)
         # Before anything is signed for it; once more where the row is made.
         with database.session() as session:
             self._check_waiting(session, peer.name)
@@ -152,6 +154,9 @@ class Conductor:
         signed = self._services.mam.sign(
             context, base64.b64encode(protocol.encode(send.message)).decode("ascii")
         )
+        if self._services.cmm.certificate(context)["chain_b64"] != own["chain_b64"]:
+            # What names one certificate and is signed with another nobody would believe.
+            raise errors.ServiceUnavailable("this cloud's certificate was renewed at this very moment; ask again")
 
         def enter(session: Session) -> bool:
             # One after the other: of two that come at once for the last place one gets it.
@@ -179,6 +184,15 @@ class Conductor:
 
         if database.transaction(enter):
             LOG.info("Migration %s: offered by %s", migration_id, peer.name)
+
+    def _check_lifetime(self, offer: protocol.Offer) -> None:
+        """:raises OfferTooLong: the offer asks to be held for longer than this cloud holds anything for a peer."""
+        most = timedelta(seconds=self._services.conf.engine.longest_offer_lifetime)
+        if offer.not_after - datetime.now(UTC) > most + CLOCK_SKEW:
+            raise errors.OfferTooLong(
+                f"the offer's NotAfter is {offer.not_after:%Y-%m-%d %H:%M:%S} UTC; "
+                f"{self._services.conf.cloud_name} holds nothing for a peer for longer than {most}"
+            )
 
     def _check_waiting(self, session: Session, peer: str) -> None:
         """Whether one more offer of a peer may wait. Its signature is good, so it takes nobody else's place.
@@ -208,7 +222,7 @@ class Conductor:
             # A Release that came after we had given up: the one answer, in the same transaction.
             landing.check_not_arrived(work)
             documents.append((messages.SENT, work.sign(actions)))
-        columns: dict[str, Any] = {}
+        columns: dict[str, Any] = {**work.doubt_is_over()}
         outcome = received.message.outcome if isinstance(received.message, protocol.Closure) else None
         if outcome == "taken-back" and work.row.phase != "resuming":
             # In resuming the host is asked first whether it runs.

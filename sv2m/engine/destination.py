@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sv2m import errors, protocol
 from sv2m.db import ledger, messages, peers
-from sv2m.engine import deciding, decisions, landing
+from sv2m.engine import deciding, decisions, landing, trusting
 from sv2m.engine.placing import find_room
 from sv2m.engine.sealing import MANIFEST, raise_if_failed
 from sv2m.engine.work import Work, failure
@@ -27,6 +27,7 @@ def decide(work: Work) -> None:
     needs = work.row.needs
     work.keep_trust()
     try:
+        trusting.check_both(work)
         allowed = services.azm.may_accept(work.context, work.row.peer, needs)
         if not work.state.get("entered"):
             # Once, for ever: from here on no copy of this offer, and no older state of this VM, is accepted. In one

@@ -48,7 +48,7 @@ SOURCE: Mapping[str, Step] = {
     "enveloped": Step(source.open_landing, "peer"),
     "transferring": Step(source.send, "EDM, Nova, MAM, KM", stops=True),
     "transferred": Step(source.hear_prepared, "peer, CMM, MAM", stops=True),
-    "prepared": Step(source.release, "Cinder, EDM, MAM", stops=True),
+    "prepared": Step(source.release, "CMM, Cinder, EDM, MAM", stops=True),
     "released": Step(source.hear_receipt, "Nova, peer, CMM, MAM", may_fail=False, stops=True),
     "receipted": Step(source.remove, "Neutron, Nova, EDM, Cinder, KM, MAM", may_fail=False),
     "closing": Step(telling.tell, "peer", may_fail=False),

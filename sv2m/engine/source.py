@@ -11,7 +11,7 @@ from typing import Any
 from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations
-from sv2m.engine import deciding, describing, marking, sealing, unchanged
+from sv2m.engine import deciding, describing, marking, sealing, trusting, unchanged
 from sv2m.engine.asking import ask
 from sv2m.engine.forgetting import forget_keys
 from sv2m.engine.work import Work, failure
@@ -41,6 +41,7 @@ def offer(work: Work) -> None:
     needs, streams = describing.describe(work, server)
     lifetime = timedelta(seconds=services.conf.engine.offer_lifetime)
     not_after = datetime.now(UTC).replace(microsecond=0) + lifetime
+    trusting.check_own(work, not_after)
     certificate = services.cmm.certificate(work.context)
     with database.session() as session:
         generation = migrations.next_vm_generation(session, row.server_id or "")
@@ -83,6 +84,7 @@ def authenticate(work: Work) -> None:
     # Verified before anything of the document but its certificates was looked at.
     received = work.verify(token, "TokenBA1", party.chain)
     work.machine.receive(received, datetime.now(UTC))
+    trusting.check_peer(work, work.machine.message(protocol.Offer).not_after, party.chain)
     nonce = base64.b64decode(work.services.mam.nonce(work.context)["nonce_b64"])
     signed = work.sign(work.machine.local(protocol.TokenDue(nonce, datetime.now(UTC))))
     # Before the phase moves on: a kill in between would leave a migration without them.
@@ -166,6 +168,9 @@ def hear_prepared(work: Work) -> None:
 def release(work: Work) -> None:
     """``prepared``: the commit. Once this transaction is durable the VM is B's, and A never resumes it by itself."""
     work.check_abort()
+    # The last look that a revocation, an end or a new agreement can have: from the commit on they change nothing.
+    work.check_peer()
+    trusting.check_both(work)
     unchanged.check_before_release(work)
     now = datetime.now(UTC)
     signed = work.sign(work.machine.local(protocol.Committed(now)))
@@ -191,6 +196,7 @@ def _take_receipt(work: Work, received: protocol.Received) -> None:
     receipt = work.machine.message(protocol.Receipt)
     if receipt.outcome == "resumed":
         columns["downtime_ms"] = _stopped_for(work, receipt)
+        columns |= work.doubt_is_over()
     else:
         columns = failure(errors.RefusedByPeer(f"{work.row.peer} could not resume the server: {receipt.reason}"))
     work.commit((RECEIVED, received), *deciding.accepted_key(work), **columns)

@@ -21,8 +21,10 @@ from sv2m import errors, protocol
 from sv2m.db import engine as database
 from sv2m.db import messages, migrations, peers
 from sv2m.db.models import Message, Migration, Peer
+from sv2m.engine import decisions
 from sv2m.engine.services import Services
 from sv2m.evidence import pem
+from sv2m.protocol import states
 
 #: Seconds from one word about the progress to the next.
 _PROGRESS_EVERY = 5.0
@@ -56,6 +58,10 @@ class Statement:
     kind: str
     digest: bytes
     document: bytes
+
+
+#: In a row's ``state``: the theft of a key of the peer, in the words in which it was found.
+_COMPROMISED = "compromised"
 
 
 class Work:
@@ -224,18 +230,56 @@ class Work:
     def verify(self, document: bytes, kind: str, chain: Sequence[bytes] | None = None) -> protocol.Received:
         """Verify a document of the peer: its certificate by CMM, its signature by MAM.
 
+        Up to the commit the certificate is judged as it is now: a no costs nobody anything, A's server goes on. From
+        there on it counts as what it was when it was introduced. Otherwise a certificate that ends, a list that is not
+        renewed or an agreement that is changed would let the server stand still for ever, at neither cloud.
+
         :param chain: the peer's chain where this very document brings it; later ones must be by the same certificate.
         :raises InvalidCertificate, InvalidSignature, MalformedMessage: it is not good.
+        :raises PeerKeyCompromised: who signed it nobody knows, and no person has decided.
         """
         chain_b64 = [_b64(part) for part in (chain or self.peer_chain())]
-        self.services.cmm.validate(self.context, chain_b64, self.row.peer, self.peer.ca_pem)
+        if kind in states.FROM_THE_COMMIT:
+            self._check_keys(kind, chain_b64)
+        else:
+            self.check_peer(chain)
         answer = self.services.mam.verify(self.context, _b64(document), kind, chain_b64)
         message = protocol.decode(base64.b64decode(answer["document_b64"]))
         return protocol.Received(message, base64.b64decode(answer["digest_b64"]), document)
 
+    def check_peer(self, chain: Sequence[bytes] | None = None) -> None:
+        """That the peer's certificate is good now, by the agreement of now.
+
+        :raises InvalidCertificate: it is not.
+        :raises HostError: whether it is revoked cannot be known.
+        """
+        chain_b64 = [_b64(part) for part in (chain or self.peer_chain())]
+        self.services.cmm.validate(self.context, chain_b64, self.row.peer, self.peer.ca_pem)
+
+    def doubt_is_over(self) -> dict[str, None]:
+        """The columns that no longer tell of a key that a person has accepted since."""
+        told = self.row.error_code == errors.PeerKeyCompromised.code
+        return dict.fromkeys(("fault", "error_code", "error_message", "error_remedy")) if told else {}
+
+    def _check_keys(self, kind: str, chain_b64: list[str]) -> None:
+        if decisions.accepts_key(self.row):
+            return
+        known = self.state.get(_COMPROMISED)
+        try:
+            if known is not None:
+                # Once heard of it stays so, whatever becomes of the list that told of it.
+                raise errors.PeerKeyCompromised(known)
+            anchors = (self.kept("ca") or b"").decode() + "\n" + self.peer.ca_pem
+            self.services.cmm.check_keys(self.context, chain_b64, anchors)
+        except errors.PeerKeyCompromised as error:
+            columns = {} if kind == "Closure" else failure(error)
+            if known is None or columns.get("error_code", self.row.error_code) != self.row.error_code:
+                self.note(state={**self.state, _COMPROMISED: error.message}, **columns)
+            raise
+
     def peer_chain(self) -> tuple[bytes, ...]:
         """The peer's certificate chain, from the message that brought it."""
-        kind = "Offer" if self.row.role == "destination" else "TokenBA1"
+        kind = states.INTRODUCES["destination" if self.row.role == "source" else "source"]
         if kind not in self.documents:
             raise errors.UnexpectedMessage(f"nothing more is taken in migration {self.id}: its evidence was purged")
         return tuple(protocol.claimed_party(self.documents[kind]).chain)

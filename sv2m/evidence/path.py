@@ -8,10 +8,10 @@ evidence certificate is, beyond a path, stands here as its extension policy. Sec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -27,6 +27,9 @@ MAX_CERTIFICATE = 16 * 1024
 #: id-kp-documentSigning (RFC 9336): signing what people rely on.
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 _MIN_RSA_BITS = 3072
+#: By how much the clock of the CA, or of the cloud that shows a certificate, may be ahead of ours.
+CLOCK_SKEW = timedelta(minutes=5)
+_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _ANY = verification.Criticality.AGNOSTIC
 
 
@@ -48,12 +51,53 @@ def load_chain(chain: Sequence[bytes]) -> list[x509.Certificate]:
 def load_anchors(ca_pem: str) -> list[x509.Certificate]:
     """Parse an agreement's CA certificates.
 
-    :raises sv2m.errors.ConfigurationError: there is none.
+    :raises sv2m.errors.ConfigurationError: there is none, or something else than a CA's is among them.
     """
     try:
-        return pem.certificates(ca_pem, "the CA of the agreement")
+        anchors = pem.certificates(ca_pem, "the CA of the agreement")
+        check_anchors(anchors, "the CA of the agreement")
     except errors.LocalError as error:
-        raise errors.ConfigurationError(str(error)) from error
+        raise errors.ConfigurationError(str(error), remedy=error.remedy) from error
+    return anchors
+
+
+class NotCA(errors.LocalError):
+    """A certificate that is to be trusted is not a CA's."""
+
+    code = "not-a-ca"
+    remedy = (
+        "Give only the CA's certificate, without those that it issued. What is trusted for TLS is named apart "
+        "(--tls-ca-file)."
+    )
+
+
+def check_anchors(anchors: Sequence[x509.Certificate], where: str) -> None:
+    """That each certificate to be trusted is a CA's: a path ends at any of them, and of the last nobody asks further.
+
+    With a cloud's own certificate among them its path would be that certificate alone, and no revocation list would
+    ever be asked.
+
+    :param where: the field, option or file that they come from, for the message.
+    :raises NotCA: one is not.
+    """
+    for one in anchors:
+        if not _is_ca(one):
+            raise NotCA(f"{where} holds certificate {one.serial_number:x} ({_called(one)}), which is not a CA's")
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    # 4.2.1.9.
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, *_MALFORMED):
+        return False
+
+
+def _called(certificate: x509.Certificate) -> str:
+    try:
+        return certificate.subject.rfc4514_string()
+    except _MALFORMED:
+        return "without a name"
 
 
 def validate(
@@ -74,7 +118,7 @@ def validate(
         verification.PolicyBuilder()
         .store(verification.Store(list(anchors)))
         # 6.1.3 (a)(2): every certificate of the path is valid at this time.
-        .time(now)
+        .time(_lenient(chain, now))
         .max_chain_depth(MAX_INTERMEDIATES)
         # 6.1.4 (k)-(n), 6.1.3 (b)-(c), 4.2: of CAs basicConstraints, pathLen, keyCertSign, name constraints;
         # of all, no critical extension that is not understood.
@@ -84,12 +128,55 @@ def validate(
     )
     try:
         # 6.1.3 (a)(1), (a)(4): signatures and names chain up to an anchor.
-        return list(policy.build_client_verifier().verify(leaf, list(chain[1:])).chain)
+        whole = list(policy.build_client_verifier().verify(leaf, list(chain[1:])).chain)
     except verification.VerificationError as error:
         raise errors.InvalidCertificate(_explain(cloud_name, leaf, now, error)) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         # Names, times and extensions are parsed only when they are looked at; a name of a wrong type is a TypeError.
         raise errors.InvalidCertificate(f"a certificate of {cloud_name} is malformed") from error
+    if len(whole) == 1:
+        # Of a certificate that is trusted by itself nobody would be asked whether it was revoked.
+        raise errors.InvalidCertificate(f"certificate {leaf.serial_number:x} of {cloud_name} has no CA above it")
+    return whole
+
+
+def _lenient(chain: Sequence[x509.Certificate], now: datetime) -> datetime:
+    """The time at which a path is looked at: now, or the near future in which the newest certificate begins."""
+    try:
+        begin = [one.not_valid_before_utc for one in chain]
+    except ValueError:
+        return now
+    return max([now, *(at for at in begin if now < at <= now + CLOCK_SKEW)])
+
+
+def lead(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """The certificates of a path, found by names and signatures alone: nothing of them is judged.
+
+    For what is asked of a path that was validated once, whatever became since of clocks, rules and certificates.
+
+    :param chain: leaf first; the others in any order.
+    :returns: from the leaf towards an anchor, as far as it goes.
+    """
+    whole = [chain[0]]
+    while len(whole) <= MAX_CHAIN and whole[-1] not in anchors:
+        issuer = next((one for one in (*anchors, *chain[1:]) if one not in whole and _issued(one, whole[-1])), None)
+        if issuer is None:
+            break
+        whole.append(issuer)
+    return whole
+
+
+def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, *_MALFORMED):
+        return False
+    return True
+
+
+def first_to_end(whole: Sequence[x509.Certificate]) -> x509.Certificate:
+    """Of a path the certificate that ends first, and the path with it."""
+    return min(whole, key=lambda one: one.not_valid_after_utc)
 
 
 def _evidence(cloud_name: str) -> verification.ExtensionPolicy:

@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from sv2m import errors
+from sv2m.evidence.path import CLOCK_SKEW
 
-#: By how much the CA's clock may be ahead of ours.
-_CLOCK_SKEW = timedelta(minutes=5)
 #: Of one folder: those that a cloud had of every CA of its agreements.
 _MAX_LISTS = 256
 _MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm)
+#: 5.3.1: somebody else may have the key. Of every other reason the holder of the key is who it was.
+_COMPROMISED = {
+    x509.ReasonFlags.key_compromise,
+    x509.ReasonFlags.ca_compromise,
+    x509.ReasonFlags.aa_compromise,
+}
 
 
 def check_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate, now: datetime) -> None:
@@ -49,7 +54,7 @@ def _check_fields(crl: x509.CertificateRevocationList, issuer: x509.Certificate,
         raise errors.HostError("it has no nextUpdate")
     if crl.next_update_utc <= now:
         raise errors.HostError(f"it ended on {crl.next_update_utc:%Y-%m-%d %H:%M} UTC")
-    if crl.last_update_utc > now + _CLOCK_SKEW:
+    if crl.last_update_utc > now + CLOCK_SKEW:
         raise errors.HostError("it is from the future")
     # 5.2: none of the critical extensions there are (indirect lists, lists of some certificates or of changes
     # only) may be passed over, and none is needed here.
@@ -78,6 +83,43 @@ def is_of(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool
         return bool(crl.issuer == issuer.subject)
     except _MALFORMED:
         return False
+
+
+def entry_of(
+    certificate: x509.Certificate, crl: x509.CertificateRevocationList
+) -> x509.RevokedCertificate | None:
+    """What a list says of a certificate of its issuer; None: nothing."""
+    return crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+
+
+def is_compromise(entry: x509.RevokedCertificate) -> bool:
+    """Whether a certificate was revoked because its key may be another's. Without a reason it was not (5.3.1)."""
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except x509.ExtensionNotFound:
+        return False
+    except (*_MALFORMED, x509.DuplicateExtension):
+        # Nobody can read why: then people are to look.
+        return True
+    return reason in _COMPROMISED
+
+
+def is_older(crl: x509.CertificateRevocationList, kept: x509.CertificateRevocationList) -> bool:
+    """Whether a list was made before another one of the same issuer (5.1.2.4, 5.2.3).
+
+    One that is older by either measure is: a CA numbers its lists in the order in which it makes them.
+    """
+    number, before = _number(crl), _number(kept)
+    if number is not None and before is not None and number < before:
+        return True
+    return crl.last_update_utc < kept.last_update_utc
+
+
+def _number(crl: x509.CertificateRevocationList) -> int | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, *_MALFORMED):
+        return None
 
 
 def revoked_at(

@@ -19,9 +19,7 @@ from sv2m import errors, protocol
 from sv2m.evidence import blocks, path, revocation
 from sv2m.evidence.folder import LISTS, Folder
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
-
-#: The message that introduces each of the two clouds.
-INTRODUCTIONS = {"source": "Offer", "destination": "TokenBA1"}
+from sv2m.protocol.states import INTRODUCES
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Trusted:
 
 def introduced(folder: Folder, role: str, report: Report) -> Party | None:
     """The cloud of a role, source or destination; None: no message introduces it, or the folder's copies differ."""
-    kind, name = INTRODUCTIONS[role], f"certificates/{role}.pem"
+    kind, name = INTRODUCES[role], f"certificates/{role}.pem"
     document = folder.messages.get(kind)
     if document is None:
         report.add(name, BAD if role == "source" else NOTE, f"there is no {kind}, which introduces the {role}")

@@ -24,8 +24,9 @@ from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, Folder,
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.evidence.summary import Summary
 from sv2m.evidence.times import proved
-from sv2m.evidence.trust import INTRODUCTIONS, Party, Trust, Trusted, introduced, own_lists, strangers
+from sv2m.evidence.trust import Party, Trust, Trusted, introduced, own_lists, strangers
 from sv2m.protocol import checks
+from sv2m.protocol.states import INTRODUCES
 from sv2m.protocol.trailer import check_named, read_trailer_context
 from sv2m.protocol.transcript import Received, Transcript
 
@@ -75,7 +76,7 @@ def verify(
     stamped = stamps.check(folder, roots if tsa_roots is None else tsa_roots, report)
     said = _summary(folder, report)
     own = own_lists(folder, report)
-    parties = {role: introduced(folder, role, report) for role in INTRODUCTIONS}
+    parties = {role: introduced(folder, role, report) for role in INTRODUCES}
     signed = _signed(folder, parties, report)
     # Before anybody is trusted: by when each message was there does not depend on who signed it.
     times = proved(_fitting(signed, Report()), stamped)
@@ -83,7 +84,7 @@ def verify(
     strangers(own, known, report)
     trust = Trust(roots, known, own, [*own, *lists], now or datetime.now(UTC), report)
     trusted = {
-        role: trust.judge(role, party, times.get(INTRODUCTIONS[role]), said.offered_at)
+        role: trust.judge(role, party, times.get(INTRODUCES[role]), said.offered_at)
         for role, party in parties.items()
     }
     _note_word(said, times, report)
@@ -258,7 +259,7 @@ def _text(folder: Folder, report: Report) -> None:
 def _rest(folder: Folder, report: Report) -> None:
     known = {SUMMARY, README, MANIFEST, ROOT, LISTS}
     known |= {message_file(kind) for kind in protocol.KINDS}
-    known |= {f"certificates/{role}{more}.pem" for role in INTRODUCTIONS for more in ("", "-issuers")}
+    known |= {f"certificates/{role}{more}.pem" for role in INTRODUCES for more in ("", "-issuers")}
     for name in sorted(set(folder.files) - known):
         if not name.startswith(("timestamps/", "audit/")):
             report.add(name, NOTE, "not one of the files that are checked")

@@ -18,6 +18,9 @@ from sv2m import errors
 
 SHA256_BYTES: Final = 32
 SHA384_BYTES: Final = 48
+#: Of points in time; of the second none is any more.
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2200
 #: R_A and R_B have 256 bits: the birthday bound is out of reach, so that "single use" holds without a store
 #: of nonces.
 NONCE_BYTES: Final = 32
@@ -136,9 +139,14 @@ def identifier(field: str, value: str) -> None:
 
 
 def instant(field: str, value: datetime) -> datetime:
-    """A point in time; returned in UTC without its fraction of a second, which the wire does not carry."""
+    """A point in time of our days; returned in UTC without its fraction of a second, which the wire does not carry.
+
+    Far from both ends of what a clock, a database or a timer can hold, so that nobody who adds to it runs over.
+    """
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise invalid(field, "must be a point in time with its time zone")
+    if not FIRST_YEAR <= value.year < LAST_YEAR:
+        raise invalid(field, f"must be a point in time from {FIRST_YEAR} to {LAST_YEAR}")
     return value.astimezone(UTC).replace(microsecond=0)
 
 

@@ -127,6 +127,12 @@ REPLIES: Final[dict[str, str | None]] = {
     "Release": "Receipt",
     "Closure": None,
 }
+#: The message by which each role shows the other one its certificate. Whoever signed it signs all of the session.
+INTRODUCES: Final = {SOURCE_ROLE: "Offer", DESTINATION_ROLE: "TokenBA1"}
+#: Messages that are taken after the commit, or whose sender may be past it: A's from its Release on, and B's answer to
+#: that. Their sender's certificate is judged as of the moment at which it was introduced: nothing that changes with
+#: time may keep them from being heard, because nothing else says where the VM is.
+FROM_THE_COMMIT: Final = ("Release", "Receipt", "Closure")
 #: What A asks again in each phase in which it waits for B.
 ASKS: Final = {
     "offered": "Offer",

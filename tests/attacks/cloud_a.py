@@ -39,9 +39,12 @@ class CloudA(Source):
         around = self.recorder.around
         self.services = dataclasses.replace(self.services, cmm=around("cmm", cmm), mam=around("mam", signing))
 
-    def opposite(self, who: Identity) -> None:
-        """Who answers to A's calls from now on."""
-        self.peer.side = clouds.Side("destination", who, identity(A))
+    def opposite(self, who: Identity, to: Identity | None = None) -> None:
+        """Who answers to A's calls from now on.
+
+        :param to: as whom they know A.
+        """
+        self.peer.side = clouds.Side("destination", who, to or identity(A))
 
     def in_the_middle(self, kind: str, change: Callable[[bytes], bytes | None], times: int = 1) -> None:
         """Somebody changes B's answer to messages of this kind on its way, so many times; None drops it."""

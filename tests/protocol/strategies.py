@@ -23,7 +23,7 @@ TEXT = st.text(
     max_size=60,
 )
 ID = st.uuids().map(str)
-TIME = st.datetimes(datetime(1990, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+TIME = st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 31, 23, 59, 59), timezones=st.just(UTC))
 SHA256 = st.binary(min_size=32, max_size=32)
 SHA384 = st.binary(min_size=48, max_size=48)
 NONCE = SHA256

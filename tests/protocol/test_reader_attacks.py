@@ -5,7 +5,9 @@ spellings.
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from lxml import etree
 
 from sv2m import errors
 from sv2m import protocol as p
-from sv2m.protocol import wire
+from sv2m.protocol import fields, wire
 from sv2m.protocol.messages import MAX_SEALED_SIGNATURE
 from sv2m.protocol.plan import MAX_SEGMENTS
 from sv2m.protocol.wire import document as documents
@@ -280,3 +282,29 @@ def test_the_largest_transfer_fits_its_cap_and_comes_back() -> None:
     document = p.encode(transfer)
     assert len(document) + 8192 < wire.MAX_TRANSFER
     assert p.decode(document) == transfer
+
+
+_TIMES = ("1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("at", _TIMES)
+@pytest.mark.parametrize("kind", ["Offer", "Release", "Receipt", "Closure"])
+def test_a_point_in_time_is_of_our_days(kind: str, at: str) -> None:
+    """One of the year 9999 runs over in whatever is added to it, and so may stop more than its own migration."""
+    pair = Pair().run()
+    side = pair.b if kind == "Receipt" else pair.a
+    document = p.encode(side.transcript[kind].message)
+    changed = re.sub(rb">\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ<", f">{at}<".encode(), document)
+    assert changed != document
+    with pytest.raises(errors.MalformedMessage):
+        p.decode(changed)
+
+
+def test_the_first_and_the_last_point_in_time() -> None:
+    for year, month in ((2000, 1), (2199, 12)):
+        at = datetime(year, month, 1, tzinfo=UTC)
+        assert fields.instant("at", at) == at
+    for zone in (timedelta(hours=14), -timedelta(hours=12)):
+        for at in (datetime.max, datetime.min):
+            with pytest.raises(errors.LocalError):
+                fields.instant("at", at.replace(tzinfo=timezone(zone)))

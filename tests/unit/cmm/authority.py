@@ -114,8 +114,13 @@ class Certified:
         ends: datetime = NOW + timedelta(days=1),
         extra: x509.ExtensionType | None = None,
         issuer: str | None = None,
+        reason: x509.ReasonFlags | None = None,
+        number: int | None = None,
     ) -> bytes:
-        """A revocation list, DER."""
+        """A revocation list, DER.
+
+        :param reason: of all that are revoked; number: of the list.
+        """
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(named(issuer) if issuer else self.certificate.subject)
@@ -123,12 +128,16 @@ class Certified:
             .next_update(ends)
         )
         for one in revoked:
-            builder = builder.add_revoked_certificate(
+            entry = (
                 x509.RevokedCertificateBuilder()
                 .serial_number(one.certificate.serial_number)
                 .revocation_date(NOW - timedelta(days=1))
-                .build()
             )
+            if reason:
+                entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+            builder = builder.add_revoked_certificate(entry.build())
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
         if extra:
             builder = builder.add_extension(extra, critical=True)
         return builder.sign(self.key, hashes.SHA384()).public_bytes(Encoding.DER)

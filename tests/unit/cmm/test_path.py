@@ -136,3 +136,51 @@ def test_what_is_no_chain(ca: Certified) -> None:
 def test_an_agreement_without_a_ca_trusts_nobody(ca_pem: str) -> None:
     with pytest.raises(errors.ConfigurationError):
         path.load_anchors(ca_pem)
+
+
+def test_only_cas_are_anchors(ca: Certified) -> None:
+    """A file with the chain above the root, as many a CA hands it out."""
+    leaf = ca.certify(CLOUD)
+    with pytest.raises(errors.ConfigurationError, match=f"{leaf.certificate.serial_number:x}.*not a CA's") as error:
+        path.load_anchors(ca.pem + leaf.pem)
+    assert "--tls-ca-file" in error.value.remedy
+    between = ca.certify("between", ca=True)
+    assert path.load_anchors(ca.pem + between.pem) == [ca.certificate, between.certificate]
+
+
+def test_a_path_of_one_certificate_is_none(ca: Certified) -> None:
+    """Of what is trusted by itself no list is asked: a revoked certificate would be good."""
+    leaf = ca.certify(CLOUD)
+    with pytest.raises(errors.InvalidCertificate):
+        path.validate([leaf.certificate], CLOUD, [ca.certificate, leaf.certificate], NOW)
+
+
+@pytest.mark.parametrize(("ahead", "good"), [(0, True), (4 * 60 + 59, True), (5 * 60 + 1, False)])
+def test_a_certificate_that_begins_in_a_moment(ca: Certified, ahead: int, good: bool) -> None:
+    """The clock of the CA, or of the cloud that renewed its own just now, is ahead of ours."""
+    begins = NOW + timedelta(seconds=ahead)
+    between = ca.certify("between", ca=True, begins=begins)
+    for chain in ((ca.certify(CLOUD, begins=begins),), (between.certify(CLOUD, begins=begins), between)):
+        if good:
+            check(ca, *chain)
+        else:
+            with pytest.raises(errors.InvalidCertificate):
+                check(ca, *chain)
+
+
+def test_one_that_has_ended_is_over_at_once(ca: Certified) -> None:
+    with pytest.raises(errors.InvalidCertificate, match="ended on"):
+        check(ca, ca.certify(CLOUD, ends=NOW - timedelta(seconds=1)))
+
+
+def test_the_way_up_is_found_without_judging(ca: Certified) -> None:
+    first = ca.certify("first", ca=True, ends=NOW - DAY)
+    second = first.certify("second", ca=True)
+    leaf = second.certify("anybody", ends=NOW - 2 * DAY)
+    chain = [one.certificate for one in (leaf, first, second)]
+    whole = [one.certificate for one in (leaf, second, first, ca)]
+    assert path.lead(chain, [ca.certificate]) == whole
+    assert path.lead(chain, []) == whole[:-1]
+    assert path.lead(chain[:1], [ca.certificate]) == whole[:1]
+    assert path.first_to_end(whole) == leaf.certificate
+    assert path.first_to_end(whole[1:]) == first.certificate

@@ -7,12 +7,16 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from sv2m import errors
+from sv2m import errors, protocol
 from sv2m.cmm.identity import RetiredKeys
 from sv2m.db import certificates, engine, messages, migrations
 from sv2m.db.models import Certificate
-from tests.unit.cmm.authority import NOW
+from tests.protocol import clouds
+from tests.protocol.certificates import Identity
+from tests.unit.cmm.authority import CLOUD, NOW
 from tests.unit.cmm.test_enrolment import World
 
 
@@ -93,3 +97,35 @@ def test_a_migration_from_before_every_certificate_signs_with_the_present_one(wo
     world.est.answers = world.est._certify
     first = world.enrolment.enrol()
     assert signs(world, "m") == first.private_key_ref
+
+
+def shown(migration_id: str, role: str, kind: str, certificate: Certificate) -> None:
+    """What this cloud said when it introduced itself, by the clock of the host that says so."""
+    leaf = x509.load_pem_x509_certificate((certificate.chain_pem or "").encode()).public_bytes(Encoding.DER)
+    me = protocol.Party(CLOUD, (leaf,))
+    if kind == "Offer":
+        message: protocol.Message = clouds.offer(Identity(CLOUD, b"", (leaf,)), "cloud-b.sv2m")
+    else:
+        message = protocol.TokenBA1(clouds.MIGRATION, me, clouds.nonce("B"))
+    with engine.session() as session:
+        messages.record(session, migration_id, kind, messages.SENT, protocol.encode(message), b"")
+
+
+@pytest.mark.parametrize(("role", "kind"), [("source", "Offer"), ("destination", "TokenBA1")])
+@pytest.mark.parametrize("days", [-1, 62])
+def test_whoever_signed_first_signs_all_whatever_the_clocks_say(world: World, role: str, kind: str, days: int) -> None:
+    """The clocks of the hosts that make the row and that renew need not agree: what the peer was shown counts."""
+    first = world.enrolment.enrol()
+    ended("m", days, role, "telling" if role == "source" else "undone", "Prepared")
+    shown("m", role, kind, first)
+    renewed(world, 61)
+    assert RetiredKeys(world.secrets, now=world.now).sweep() == []
+    assert signs(world, "m") == first.private_key_ref
+
+
+def test_a_renewal_before_the_offer_is_signed_does_not_reach_back(world: World) -> None:
+    world.enrolment.enrol()
+    ended("m", 1, "source", "telling")
+    second = renewed(world, 61)
+    shown("m", "source", "Offer", second)
+    assert signs(world, "m") == second.private_key_ref

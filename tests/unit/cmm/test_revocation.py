@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -153,3 +154,136 @@ def test_a_kept_list_serves_while_its_place_is_away(world: World) -> None:
     world.check()
     with pytest.raises(errors.HostError, match="it ended on"):
         world.lists.check([world.leaf.certificate, world.ca.certificate], NOW + timedelta(days=2))
+
+
+HOUR = timedelta(hours=1)
+SECOND = "http://crl.test/second.crl"
+
+
+def test_an_older_list_never_takes_the_place_of_a_newer_one(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody on the plain HTTP way shows the list of the day before."""
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+    world.time = 301
+    world.web.pages[CRL_URL] = world.ca.crl(issued=NOW - timedelta(days=2))
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+    assert "is older than one" in caplog.text
+
+
+@pytest.mark.parametrize("issued", [NOW - 2 * HOUR, NOW - HOUR, NOW], ids=["before", "the same second", "after"])
+def test_a_list_of_a_lower_number_is_older(world: World, issued: Any) -> None:
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, number=8)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+    world.time = 301
+    world.web.pages[CRL_URL] = world.ca.crl(issued=issued, number=7)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+
+
+def test_a_newer_list_takes_the_place_of_an_older_one(world: World) -> None:
+    """A certificate that was only on hold is good again."""
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, number=7)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+    world.time = 301
+    world.web.pages[CRL_URL] = world.ca.crl(number=8)
+    world.check()
+
+
+def test_when_the_newer_list_has_ended_an_older_one_that_has_not_is_better_than_none(world: World) -> None:
+    world.web.pages[CRL_URL] = world.ca.crl(number=8)
+    world.check()
+    world.time = 301
+    world.web.pages[CRL_URL] = world.ca.crl(number=7, issued=NOW - 2 * HOUR, ends=NOW + timedelta(days=9))
+    path = [world.leaf.certificate, world.ca.certificate]
+    world.lists.check(path, NOW + timedelta(days=2))
+
+
+@pytest.mark.parametrize("newer", [CRL_URL, SECOND])
+def test_a_newer_list_at_the_second_place_counts(newer: str) -> None:
+    world = World(urls=(CRL_URL, SECOND))
+    world.web.pages = dict.fromkeys((CRL_URL, SECOND), world.ca.crl(issued=NOW - 2 * HOUR))
+    world.web.pages[newer] = world.ca.crl(world.leaf)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+
+
+def test_a_place_that_is_away_is_left_alone_while_another_list_serves() -> None:
+    world = World(urls=(CRL_URL, SECOND))
+    world.web.pages[SECOND] = world.ca.crl()
+    world.check()
+    world.check()
+    world.time = 29
+    world.check()
+    assert world.web.asked == [CRL_URL, SECOND]
+    world.time = 31
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, issued=NOW)
+    with pytest.raises(errors.InvalidCertificate):
+        world.check()
+
+
+# -- after the commit ------------------------------------------------------------------------------------------------
+
+
+def _check_keys(world: World, *path: Certified, now: Any = NOW) -> None:
+    world.lists.check_keys([one.certificate for one in path or (world.leaf, world.ca)], now)
+
+
+THEFTS = {x509.ReasonFlags.key_compromise, x509.ReasonFlags.ca_compromise, x509.ReasonFlags.aa_compromise}
+
+
+@pytest.mark.parametrize("reason", [None, *x509.ReasonFlags])
+def test_of_all_reasons_only_a_theft_counts_after_the_commit(world: World, reason: x509.ReasonFlags | None) -> None:
+    if reason is x509.ReasonFlags.remove_from_crl:
+        return  # of delta lists alone
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, reason=reason)
+    if reason in THEFTS:
+        with pytest.raises(errors.PeerKeyCompromised, match="was revoked on 2026-05-31"):
+            _check_keys(world)
+    else:
+        _check_keys(world)
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_list_that_says_nothing_keeps_nobody_waiting_after_the_commit(world: World, case: str) -> None:
+    world.web.pages[CRL_URL] = UNUSABLE[case](world.ca)
+    _check_keys(world)
+
+
+def test_a_place_that_is_away_keeps_nobody_waiting_after_the_commit(world: World) -> None:
+    world.web.pages.clear()
+    _check_keys(world)
+
+
+def test_a_list_that_has_ended_still_tells_of_a_theft(world: World) -> None:
+    ended = NOW - timedelta(minutes=1)
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, ends=ended, reason=x509.ReasonFlags.key_compromise)
+    with pytest.raises(errors.PeerKeyCompromised):
+        _check_keys(world)
+
+
+def test_a_list_that_is_gone_has_told_of_a_theft(world: World) -> None:
+    world.web.pages[CRL_URL] = world.ca.crl(world.leaf, reason=x509.ReasonFlags.key_compromise)
+    with pytest.raises(errors.PeerKeyCompromised):
+        _check_keys(world)
+    world.time = 301
+    world.web.pages.clear()
+    with pytest.raises(errors.PeerKeyCompromised):
+        _check_keys(world, now=NOW + timedelta(days=365))
+
+
+def test_nobody_else_can_say_that_a_key_was_stolen(world: World) -> None:
+    other = root("trusted third party")
+    world.web.pages[CRL_URL] = other.crl(world.leaf, reason=x509.ReasonFlags.key_compromise)
+    _check_keys(world)
+
+
+def test_the_stolen_key_of_a_ca_between(world: World) -> None:
+    between = world.ca.certify("between", ca=True)
+    leaf = between.certify(CLOUD)
+    world.web.pages[CRL_URL] = world.ca.crl(between, reason=x509.ReasonFlags.ca_compromise)
+    with pytest.raises(errors.PeerKeyCompromised):
+        _check_keys(world, leaf, between, world.ca)

@@ -49,6 +49,12 @@ class Cmm:
             raise errors.InvalidCertificate(f"this is not the certificate of {name}")
         return {"not_after": "2046-01-01"}
 
+    def first_to_end(self, context: dict[str, Any], chain_b64: list[str], ca_pem: str) -> dict[str, Any]:
+        return {"not_after": "2046-01-01T00:00:00+00:00", "serial": "1", "subject": "CN=anybody"}
+
+    def check_keys(self, context: dict[str, Any], chain_b64: list[str], ca_pem: str) -> None:
+        """No key was stolen."""
+
     def revocation_lists(self, context: dict[str, Any]) -> dict[str, Any]:
         return {"crls_b64": [b64(b"crl")]}
 
