@@ -81,6 +81,8 @@ def module(
         "  op answers : Qid -> Qid .",
         "  op sends : Role Qid Qid QidSet -> QidSet .",
         "  op landed : Qid -> Bool .",
+        "  op fromTheCommit : -> QidSet .",
+        f"  eq fromTheCommit = {_set(states.FROM_THE_COMMIT)} .",
     ]
     for role, short in ROLES.items():
         for phase, row in tables[role].items():

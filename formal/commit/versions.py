@@ -99,5 +99,16 @@ STUCK: Final = (
         "B undoes what it should resume, and signs nothing",
         changed={(_B, "resuming"): {"Failed": "undoing"}},
     ),
+    Version(
+        "as-introduced",
+        "each message is judged by its sender's certificate as it is when it comes, also after the commit",
+        without=("as-introduced",),
+    ),
+    Version(
+        "people",
+        "a key is stolen, and nobody decides whether what it signed counts",
+        without=("people",),
+        faults=("stolen-key",),
+    ),
     Version("journal-lost", "B's host loses its disk, and its agent's journal with it", faults=("journal-lost",)),
 )

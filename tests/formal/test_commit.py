@@ -28,6 +28,13 @@ def test_what_people_say_is_safe_as_long_as_it_is_true_and_nothing_waits_for_eve
     assert recovery.calm > 1000 and recovery.stuck == 0
 
 
+def test_trust_may_end_at_any_moment_and_a_stolen_key_waits_for_people_alone() -> None:
+    tables_of = versions.SHIPPED.tables("stolen-key")
+    assert maude.search(tables_of, "brink").trace is None
+    recovery = maude.recovery(versions.SHIPPED.tables("calm", "stolen-key"), "brink")
+    assert recovery.calm > 1000 and recovery.stuck == 0
+
+
 @pytest.mark.parametrize("version", versions.WEAKENED, ids=lambda version: version.name)
 def test_with_one_thing_less_something_forbidden_happens(version: versions.Version) -> None:
     found = maude.search(version.tables(), "brink")
