@@ -152,7 +152,7 @@ def test_a_timestamp_that_would_make_evidence_worse_is_not_written(
     # It begins five minutes earlier than it says: now.
     a, b = (court.enrol(name, Profile(first_day=5 / 1440)) for name in ("cloud-a.sv2m", "cloud-b.sv2m"))
     migration = court.store(court.pair(a=a, b=b).run().b)
-    behind = AtAnotherTime(court.authority, timedelta(minutes=-2))
+    behind = AtAnotherTime(court.authority, timedelta(minutes=-8))
     monkeypatch.setattr(TimestampAuthority, "of", lambda conf: behind)
     saved = evidence.archive(kept(migration, "cloud-b.sv2m"))
     assert verify(unpacked(saved, "b"), court.roots).report.good
