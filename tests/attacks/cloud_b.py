@@ -37,7 +37,7 @@ from tests.unit.km.fakes import OWN, MemoryImages, MemoryKeys, MemoryStorage
 
 PROJECT = "project"
 #: Enough for the server that every story moves; "vcpus" is one below the hostile ones.
-LIMITS = {"memory_mb": 128, "vcpus": 1, "disk_gb": 1, "migrations": 8}
+LIMITS = {"memory_mb": 128, "vcpus": 1, "disk_gb": 2, "migrations": 8}
 
 
 class Rpc:
