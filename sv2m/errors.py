@@ -205,7 +205,8 @@ class PeerKeyCompromised(PeerError):
     code = "peer-key-compromised"
     remedy = (
         "Ask the peer's operators, by a way on which the thief of a key cannot answer, whether what they signed in "
-        "this migration is theirs; then accept the key for this migration, or settle with them where the server runs."
+        "this migration is theirs. If it is: openstack secure migration decide ID accept-key --reason \"...\". See "
+        "doc/operating.md, When a person has to decide."
     )
 
 
