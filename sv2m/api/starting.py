@@ -197,7 +197,7 @@ def _check_agreement(peer: Peer | None, name: str, known: Sequence[str]) -> None
 
 def _create(call: Call, migration_id: str, destination: str, **columns: Any) -> Migration:
     def create(session: Session) -> Migration:
-        now = datetime.now(UTC)
+        now = engine.now(session)
         return migrations.create(
             session,
             now=now,

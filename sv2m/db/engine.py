@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -121,6 +122,15 @@ def written(session: Session, statement: Executable) -> int:
     """
     result = session.execute(statement.execution_options(synchronize_session=False))
     return cast("sa.CursorResult[Any]", result).rowcount
+
+
+def now(session: Session) -> datetime:
+    """The database's clock: by it engines on several controllers agree on how long one of them has been silent."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    # In UTC whatever the server's zone is; DATETIME knows none.
+    told: datetime = session.execute(sa.select(sa.func.utc_timestamp(sa.literal_column("6")))).scalar_one()
+    return told.replace(tzinfo=UTC)
 
 
 def transaction(work: Callable[[Session], T]) -> T:

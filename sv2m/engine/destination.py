@@ -151,6 +151,7 @@ def _put_up_ports(work: Work) -> None:
 def forget(work: Work) -> None:
     """``resumed`` and ``closing``: the VM runs here, signed, its owner's. The session's keys go; its own stay."""
     landing.hand_over(work.services, work.row)
+    landing.remove_surplus(work)
     landing.destroy_session_keys(work)
     work.services.volumes.delete_blank_image(work.id)
     work.services.edm.forget(work.context, work.row.host or "", work.id)

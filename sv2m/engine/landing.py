@@ -389,6 +389,16 @@ def hand_over(services: Services, row: Migration) -> None:
             services.servers.unlock(server_id)
 
 
+def remove_surplus(work: Work) -> None:
+    """Remove placeholders beside the one that became the server; it bears another mark. May be repeated.
+
+    Two engines that both took the landing for theirs, because one had been silent for too long, may each have made one.
+    """
+    for server_id in find_placeholders(work.services, work.row):
+        LOG.warning("Migration %s: placeholder %s is one too many; it is removed", work.id, server_id)
+        work.services.servers.delete(server_id, work.services.conf.engine.landing_timeout)
+
+
 def _locked_by_us(server: dict[str, Any], migration_id: str) -> bool:
     return bool(server["locked"]) and server["lock_reason"] == LOCK_REASON.format(id=migration_id)
 

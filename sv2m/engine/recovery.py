@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -45,14 +46,17 @@ class Heartbeat(Rounds):
         self._owner = owner
 
     def look(self) -> None:
-        """Say it, in pieces that no database finds too long."""
-        owned = self._workers.owned
-        for start in range(0, len(owned), _AT_A_TIME):
-            database.transaction(functools.partial(self._say, owned[start : start + _AT_A_TIME]))
+        """Say it, in pieces that no database finds too long; at once again where the database took long for it."""
+        while True:
+            began, owned = time.monotonic(), self._workers.owned
+            for start in range(0, len(owned), _AT_A_TIME):
+                database.transaction(functools.partial(self._say, owned[start : start + _AT_A_TIME]))
+            if time.monotonic() - began < self._interval or self._stop.is_set():
+                return
 
     def _say(self, owned: Sequence[str], session: Session) -> None:
         # The time is that of the try that succeeds, not of one that the database had wait.
-        migrations.heartbeat(session, self._owner, owned, datetime.now(UTC))
+        migrations.heartbeat(session, self._owner, owned, database.now(session))
 
 
 class Recovery(Rounds):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import oslo_messaging
 from oslo_db import exception as db_exc
@@ -184,7 +184,7 @@ class Workers:
 
     def _claim(self, carried: _Carried) -> bool:
         def claim(session: Session) -> bool:
-            return migrations.claim(session, carried.id, self._owner, datetime.now(UTC), self._stale_after)
+            return migrations.claim(session, carried.id, self._owner, database.now(session), self._stale_after)
 
         carried.owned = database.transaction(claim)
         return carried.owned

@@ -10,11 +10,20 @@ from tests.unit.engine import arriving, leaving
 
 
 class SendingAgent(leaving.Agent):
-    """A source's: its pre-copy runs until :attr:`ready` is set."""
+    """A source's: its pre-copy runs until :attr:`ready` is set.
 
-    def __init__(self) -> None:
+    :param volume: the server's.
+    """
+
+    def __init__(self, volume: str) -> None:
         super().__init__()
+        self._volume = volume
         self.sending, self.ready = threading.Event(), threading.Event()
+
+    def describe(self, context: Any, host: str, server_id: str) -> dict[str, Any]:
+        found = super().describe(context, host, server_id)
+        found["needs"]["disks"][0]["serial"] = self._volume
+        return found
 
     def start_source(self, context: Any, host: str, migration_id: str, job: dict[str, Any]) -> None:
         if self.state == "unknown":
@@ -24,7 +33,8 @@ class SendingAgent(leaving.Agent):
     def wait(self, context: Any, host: str, migration_id: str, sequence: int, timeout: float) -> dict[str, Any]:
         if self.state == "sending" and self.ready.wait(timeout):
             self.state = "ready"
-        return {"state": self.state, "seq": sequence + 1, "bytes_done": 1, "bytes_total": 2, "error": self.error}
+        moved = {"bytes_done": 1, "bytes_total": 2, "bytes_sent": 1}
+        return {"state": self.state, "seq": sequence + 1, **moved, "error": self.error}
 
 
 class Agents:
@@ -38,6 +48,9 @@ class Agents:
 
     def endpoint(self, context: dict[str, Any], host: str) -> dict[str, Any]:
         return {"host": "192.0.2.1", "port": 4711}
+
+    def reader(self, context: dict[str, Any], host: str) -> str:
+        return f"agent of {host}"
 
     def resume(self, context: dict[str, Any], host: str, migration_id: str, server_id: str) -> None:
         self.of(context).resume(context, host, migration_id, server_id)

@@ -32,6 +32,17 @@ TRICKLER, FROM = certificates.identity("trickler.sv2m"), certificates.identity("
 _ASKS = 20
 
 
+#: What the id of a server's volume has before the server's.
+_VOLUME = "volume-"
+
+
+class _Server(leaving.Nova):
+    """Nova's one server, with a volume of its own."""
+
+    def get(self, server_id: str) -> dict[str, Any]:
+        return {**super().get(server_id), "volume_ids": [f"{_VOLUME}{server_id}"]}
+
+
 class _Azm(leaving.Azm, arriving.Azm):
     """Lets everything out and in."""
 
@@ -41,8 +52,11 @@ class _Storage(leaving.Cinder, arriving.Glance):  # type: ignore[misc]
 
     def __init__(self, km: surroundings.Km) -> None:
         arriving.Glance.__init__(self)
-        leaving.Cinder.__init__(self, km.stored)
+        leaving.Cinder.__init__(self, km.stored, "")
         self.storage = km
+
+    def get(self, volume_id: str) -> dict[str, Any]:
+        return {**super().get(volume_id), "servers": [volume_id.removeprefix(_VOLUME)]}
 
 
 class _Ports(leaving.Neutron, arriving.Neutron):
@@ -134,11 +148,13 @@ class Crowd:
     def leave(self, *, to: str = THERE.name, **values: Any) -> str:
         """Begin to move one more server away. :returns: the migration's id."""
         migration_id, server_id = str(uuid.uuid4()), str(uuid.uuid4())
-        self.agents.sending[migration_id] = SendingAgent()
-        self.servers.leaving[server_id] = leaving.Nova(server_id)
+        volume = f"{_VOLUME}{server_id}"
+        self.agents.sending[migration_id] = SendingAgent(volume)
+        self.servers.leaving[server_id] = _Server(server_id)
+        self.km.of[volume] = "eik"
         self.peers.honest[migration_id] = leaving.Peer(HERE)
-        copies = self.km.copy_eiks({}, migration_id, {"volume": "eik"})["copies"]
-        acl = [{"volume_id": "volume", "secret_ref": "eik", "added": False}]
+        copies = self.km.copy_eiks({}, migration_id, {volume: "eik"})["copies"]
+        acl = [{"volume_id": volume, "secret_ref": "eik", "added": False}]
         state = {"credentials": {"user_id": "u"}, "found": "ACTIVE", "acl": acl, "copies": copies}
         about = {"role": "source", "peer": to, "server_id": server_id, "project_id": "project", "state": state}
         with database.session() as session:

@@ -146,3 +146,13 @@ def test_a_server_that_bears_its_mark_has_run_whatever_its_agent_knows(destinati
     assert destination.run().phase == "closed"
     receipt = destination.source.side.machine.message(p.Receipt)
     assert receipt.outcome == "resumed"
+
+
+def test_a_placeholder_that_a_robbed_engine_made_does_not_stay_in_the_project(destination: Destination) -> None:
+    destination.source.run("Transfer")
+    migration = destination.source.id
+    surplus = destination.nova.create_placeholder(host="compute-b", project_id="project", migration_id=migration)
+    row = destination.run()
+    assert row.phase == "closed"
+    assert surplus not in destination.nova.servers
+    assert destination.whole

@@ -113,6 +113,19 @@ def test_what_no_thread_carries_gets_no_sign_of_life(crowd: Crowd, policy: Hangi
     assert _owner(carried)[1] > old  # type: ignore[operator]
 
 
+def test_how_long_an_owner_is_silent_is_told_by_the_databases_clock(
+    crowd: Crowd, policy: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = datetime(2031, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(database, "now", lambda session: there)
+    carried = crowd.leave()
+    assert policy.asked.acquire(timeout=60)
+    assert _owner(carried) == ("engine", there)
+    there += timedelta(seconds=10)
+    Heartbeat(crowd.services.conf, crowd.workers, "engine").look()
+    assert _owner(carried) == ("engine", there)
+
+
 def test_after_a_restart_what_stands_still_is_taken_up_first(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     monkeypatch.setattr(Workers, "work_on", lambda self, migration_id: taken.append(migration_id))
