@@ -17,7 +17,7 @@ from itertools import pairwise
 from sv2m import protocol
 from sv2m.db.models import AuditEvent, Message, Migration, Peer, Timestamp
 from sv2m.evidence import blocks, by_hand, pem, zipped
-from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, message_file
+from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, declaration_file, message_file
 from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 
 #: The messages that introduce a cloud, and which one.
@@ -68,6 +68,8 @@ def files(kept: Kept) -> dict[str, bytes]:
                 found[LISTS] = blocks.encode(_der_sequences(document), blocks.CRL)
         elif kind == "manifest":
             found[MANIFEST] = document
+        elif kind.startswith("declaration-"):
+            found[declaration_file(kind.removeprefix("declaration-"))] = document
         elif kind not in {*protocol.KINDS, "ca"}:
             found[f"other/{kind}"] = document
     return {**found, **_stamps(kept.timestamps), **_log(kept.events, kept.timestamps)}

@@ -10,6 +10,7 @@ it has the one form in which all programs read the same in it.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import textwrap
@@ -19,7 +20,17 @@ from importlib import resources
 
 from sv2m import protocol
 from sv2m.evidence import summary
-from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, message_file, signer
+from sv2m.evidence.folder import (
+    DECLARATIONS,
+    LISTS,
+    MANIFEST,
+    README,
+    ROOT,
+    SUMMARY,
+    declaration_file,
+    message_file,
+    signer,
+)
 from sv2m.evidence.stamps import ROOTS, archived_names, listing_file, stamp_file
 from sv2m.evidence.summary import Summary
 from sv2m.evidence.zipped import bad_evidence
@@ -54,7 +65,7 @@ def write(files: Mapping[str, bytes]) -> bytes:
         root=_roots(files, ROOT),
         chains=_chains(files, names, said.offered_at),
         form=_form(files, names["id"]),
-        signatures=_signatures(files),
+        signatures=_signatures(files, said.role or ""),
         together=_together(files),
         trailer=_trailer(files),
         authority=_roots(files, ROOTS),
@@ -154,13 +165,15 @@ def _form(files: Mapping[str, bytes], migration_id: str) -> str:
     there = [kind for kind in protocol.KINDS if message_file(kind) in files]
     if not there:
         return _NONE.format("no message")
-    signed = [message_file(kind) for kind in there] + [MANIFEST] * (MANIFEST in files)
+    declared = _declared(files)
+    signed = [message_file(kind) for kind in there] + declared + [MANIFEST] * (MANIFEST in files)
     read = "cat " + " \\\n        ".join(textwrap.wrap(" ".join(signed), 100, break_on_hyphens=False))
     root = f'xmlns:sv2m="urn:sv2m:1" MigrationId="{migration_id}" Version="1">{_WORDS}'
     lines = [f'[ "$({read} | LC_ALL=C tr -d \'\\000-\\037\\177\' | wc -c)" -eq \\\n    "$({read} | wc -c)" ]']
     # In the C locale a byte is a character, whatever the reader's own language is; and a large Transfer takes no time.
     # What has a byte that is no character is text, too (-a): all of it is looked at.
     lines += [f'LC_ALL=C grep -aqxE "<sv2m:{kind} $of$by</sv2m:{kind}>" {message_file(kind)}' for kind in there]
+    lines += [f'LC_ALL=C grep -aqxE "<sv2m:Declaration $of$by</sv2m:Declaration>" {name}' for name in declared]
     sought = _variable("of", root) + _variable("by", pattern((ENVELOPED,)))
     if MANIFEST in files:
         sought += _variable("all", pattern(REFERENCES).replace("</ds:Signature>", f"{_OBJECTS}</ds:Signature>"))
@@ -175,8 +188,14 @@ def _variable(name: str, text: str) -> str:
     return f"{name}='{first}'; \\\n" + "".join(f"{name}=\"${name}\"'{piece}'; \\\n" for piece in rest)
 
 
-def _signatures(files: Mapping[str, bytes]) -> str:
+def _declared(files: Mapping[str, bytes]) -> list[str]:
+    """What the people of the cloud have declared that has kept this folder: nobody else's is in it."""
+    return [name for name in (declaration_file(kind) for kind in DECLARATIONS) if name in files]
+
+
+def _signatures(files: Mapping[str, bytes], role_of_keeper: str) -> str:
     signed = [(message_file(kind), signer(kind), " empty") for kind in protocol.KINDS if message_file(kind) in files]
+    signed += [(name, role_of_keeper, " empty") for name in _declared(files)]
     if MANIFEST in files:
         signed.append((MANIFEST, "source", f" same-doc --ignore-manifests --id-attr:Id {DS}:Object"))
     return _indented(
@@ -196,7 +215,10 @@ _DIGESTS = {
     "Receipt": ("Closure",),
 }
 _NONCES = {("NonceB", "TokenBA1"): ("TokenAB", "TokenBA2"), ("NonceA", "TokenAB"): ("TokenBA2",)}
-_WITHDRAWN = b"<sv2m:Outcome>withdrawn</sv2m:Outcome>"
+#: Where there was none when it was declared.
+_NOT_THERE = b"<sv2m:%s>" + base64.b64encode(protocol.NOTHING) + b"<"
+#: A Closure that answers no Receipt: of a withdrawal, or of a VM that was taken back without one.
+_UNANSWERED = (b"<sv2m:Outcome>withdrawn</sv2m:Outcome>", b"<sv2m:Outcome>taken-back</sv2m:Outcome>")
 
 
 def _together(files: Mapping[str, bytes]) -> str:
@@ -212,12 +234,27 @@ def _together(files: Mapping[str, bytes]) -> str:
         digest = f"$(cat {opening} | \\\n    openssl dgst -sha384 -binary | openssl base64 -A)"
         session = [kind for kind in protocol.KINDS if kind not in OPENING]
         found.append(_named(there, OPENING[-1], session, "Sid", digest))
+        found += _declarations(files, "Sid", digest)
     for named, later in _DIGESTS.items():
-        # A withdrawal answers no Receipt.
-        sure = [kind for kind in later if kind in there and _WITHDRAWN not in files[message_file(kind)]]
+        sure = [kind for kind in later if kind in there and not _is_unanswered(files[message_file(kind)])]
         digest = f"$(openssl dgst -sha384 -binary {message_file(named)} | openssl base64 -A)"
         found.append(_named(there, named, sure, f"{named}Digest", digest))
+        if named in there and named in ("Prepared", "Release", "Receipt"):
+            found += _declarations(files, f"{named}Digest", digest)
     return _indented(one for one in found if one)
+
+
+def _is_unanswered(document: bytes) -> bool:
+    return any(outcome in document for outcome in _UNANSWERED)
+
+
+def _declarations(files: Mapping[str, bytes], name: str, digest: str) -> Iterable[str]:
+    """What was declared is about this: it names the session, and the Release where there was one."""
+    declared = [one for one in _declared(files) if _NOT_THERE % name.encode() not in files[one]]
+    if declared:
+        finds = [f'LC_ALL=C grep -aqF "$of" {one}' for one in declared]
+        sought = f'of="<sv2m:{name}>{digest}</sv2m:{name}>"'
+        yield f"{sought}; \\\n    {_chained([*finds, f'echo OK: {name} of what was declared is right'])}"
 
 
 def _named(there: Sequence[str], named: str, later: Iterable[str], name: str, value: str) -> str:

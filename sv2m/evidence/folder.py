@@ -17,6 +17,7 @@ from pathlib import Path
 from sv2m import errors, protocol
 from sv2m.evidence import zipped
 from sv2m.evidence.zipped import Reader
+from sv2m.protocol.declaration import OF_ROLE
 from sv2m.protocol.messages import MAX_SEALED_SIGNATURE
 
 MAX_FILES = 1000
@@ -32,6 +33,8 @@ LISTS = "certificates/crl.pem"
 ROOT = "certificates/ca.pem"
 #: Numbers of the messages in protocol.md; the sixth is the segments.
 NUMBERS = {kind: number if number < 6 else number + 1 for number, kind in enumerate(protocol.KINDS, start=1)}
+#: What a person may have declared.
+DECLARATIONS = tuple(sorted({kind for kinds in OF_ROLE.values() for kind in kinds}))
 #: Which cloud signs which message.
 SIGNED_BY_DESTINATION = ("TokenBA1", "TokenBA2", "Prepared", "Receipt")
 _MAX_NAME = 200
@@ -40,6 +43,11 @@ _MAX_NAME = 200
 def message_file(kind: str) -> str:
     """The name of a message's file."""
     return f"messages/{NUMBERS[kind]:02d}-{kind}.xml"
+
+
+def declaration_file(kind: str) -> str:
+    """The name of the file of what a person has declared, by its kind."""
+    return f"declarations/{kind}.xml"
 
 
 def is_covered(covers: str) -> bool:
@@ -95,6 +103,12 @@ class Folder:
     def messages(self) -> dict[str, bytes]:
         """The signed messages that are there, by kind, in the protocol's order."""
         names = ((kind, message_file(kind)) for kind in NUMBERS)
+        return {kind: self.files[name] for kind, name in names if name in self.files}
+
+    @functools.cached_property
+    def declarations(self) -> dict[str, bytes]:
+        """The declarations that are there, by kind."""
+        names = ((kind, declaration_file(kind)) for kind in DECLARATIONS)
         return {kind: self.files[name] for kind, name in names if name in self.files}
 
     def audit_lines(self) -> Iterator[str]:

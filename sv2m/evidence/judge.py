@@ -18,7 +18,10 @@ from dataclasses import dataclass
 
 from sv2m import protocol
 from sv2m.evidence.folder import SIGNED_BY_DESTINATION
+from sv2m.evidence.report import plain
 from sv2m.evidence.verifier import Case
+from sv2m.protocol.declaration import ACCEPT_KEY, LET_GO, LOST, RUNNING, TAKEN_BACK
+from sv2m.protocol.messages import DECLARED_LOST, DECLARED_RUNNING
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,16 @@ class Contradiction:
 
 def facts(cases: Iterable[Case]) -> list[Fact]:
     """What is proved, in the order of the messages."""
+    heard = _heard(cases)
     found = [
         Fact(message.migration_id, _signer(case, kind), *_meaning(message, case), kind)
-        for case in _heard(cases)
+        for case in heard
         for kind, message in _messages(case).items()
+    ]
+    found += [
+        Fact(one.said.migration_id, one.said.cloud, *_decided(one.said, case), "Declaration")
+        for case in heard
+        for one in case.declarations
     ]
     # What both sides show is said once. Nothing but the very same words counts as said before.
     return list(dict.fromkeys(found))
@@ -63,14 +72,14 @@ def facts(cases: Iterable[Case]) -> list[Fact]:
 def contradictions(cases: Sequence[Case]) -> list[Contradiction]:
     """Who is convicted, and of what."""
     heard = _heard(cases)
-    found = {*_two_faced(heard), *_held_on(heard)}
+    found = {*_two_faced(heard), *_false_declarations(heard), *_held_on(heard)}
     return sorted(found, key=lambda one: (one.cloud, one.code, one.text))
 
 
 def owing(cases: Iterable[Case]) -> list[Fact]:
     """Answers that a cloud owes: what it has signed stands against it until it shows what an honest cloud has."""
     heard = _heard(cases)
-    return list(dict.fromkeys([*_owed_receipts(heard), *_owed_refusals(heard)]))
+    return list(dict.fromkeys([*_owed_receipts(heard), *_owed_refusals(heard), *_second_copies(heard)]))
 
 
 def _heard(cases: Iterable[Case]) -> list[Case]:
@@ -112,6 +121,8 @@ def _meaning(message: protocol.Message, case: Case) -> tuple[str, str]:
     offer, vm = _offer(case), _vm(case)
     named = f"the manifest that Transfer names (SHA-384 {_trailer(case)})"
     decided = getattr(message, "outcome", None) or type(getattr(message, "decision", None)).__name__.lower()
+    by_people = getattr(message, "reason", None) in (DECLARED_LOST, DECLARED_RUNNING)
+    people = f"; its people have declared that, and {offer.destination} answers for it" if by_people else ""
     by_kind = {
         "Offer": ("offered", f"offered {vm} to {offer.destination}"),
         "TokenBA1": ("challenged", f"answered the offer of {vm}"),
@@ -122,13 +133,32 @@ def _meaning(message: protocol.Message, case: Case) -> tuple[str, str]:
         "Transfer": ("sent", f"sent {vm}, exactly as in {named}"),
         "Prepared": ("received", f"received {vm} exactly as in {named}, and holds it paused"),
         "Release": ("released", f"ordered {offer.destination} to run {vm}, and gave up its own right to"),
-        "Receipt.resumed": ("runs", f"runs {vm}, exactly as in {named}"),
-        "Receipt.refused": ("refused", f"does not run {vm}, and never will"),
+        "Receipt.resumed": ("runs", f"runs {vm}, exactly as in {named}{people}"),
+        "Receipt.refused": ("refused", f"does not run {vm}, and never will{people}"),
         "Closure.removed": ("removed", f"has removed {vm} and its keys"),
+        "Closure.taken-back": ("took-back", f"took {vm} back after its Release, without a Receipt, and answers for it"),
         "Closure.withdrawn": ("withdrew", f"withdrew before it released {vm}"),
     }
     kind = type(message).__name__
     return by_kind[kind if kind in by_kind else f"{kind}.{decided}"]
+
+
+def _decided(said: protocol.Declaration, case: Case) -> tuple[str, str]:
+    """What the people of a cloud have decided, and what that means for who answers for it."""
+    offer, vm = _offer(case), _vm(case)
+    other = offer.destination if said.cloud == offer.source.name else offer.source.name
+    answers = f'; {said.cloud} answers for that ("{plain(said.reason)}")'
+    return {
+        LOST: ("declared-lost", f"declared that {vm} was lost with its host, and never ran there{answers}"),
+        RUNNING: ("declared-running", f"declared that {vm} ran there, whatever became of it since{answers}"),
+        TAKEN_BACK: ("took-back", f"decided that {vm} runs there again, without the word of {other}{answers}"),
+        LET_GO: ("let-go", f"decided that {vm} is removed there, without the word of {other}{answers}"),
+        ACCEPT_KEY: (
+            "accepted-key",
+            f"decided to believe {other}, whose key was reported as compromised; what a thief has signed by it is "
+            f"{said.cloud}'s own loss{answers}",
+        ),
+    }[said.kind]
 
 
 def _trailer(case: Case) -> str:
@@ -183,6 +213,51 @@ def _outcomes(cases: Sequence[Case]) -> dict[tuple[str, str, bytes], set[str]]:
     return {**others, **dated}
 
 
+def _false_declarations(cases: Sequence[Case]) -> Iterable[Contradiction]:
+    """B's people have declared one thing, and B has signed a Receipt of the other: both are B's own words."""
+    said = _outcomes([case for case in cases if case.is_undeniable("Receipt")])
+    for case in cases:
+        for one in case.declarations if "Transfer" in case.transcript else ():
+            denied = {LOST: "resumed", RUNNING: "refused"}.get(one.said.kind)
+            if one.undeniable and denied in said.get(_about(case), ()):
+                text = f"declared {one.said.kind}, and signed a Receipt {denied}, of one Transfer in migration "
+                yield Contradiction(one.said.cloud, "two-faced", f"{text}{one.said.migration_id}")
+
+
+def _taken_back(cases: Sequence[Case]) -> set[tuple[str, str, bytes]]:
+    """What A has signed that it took back on its own responsibility."""
+    return {
+        _about(case)
+        for case in cases
+        if "Transfer" in case.transcript
+        and (
+            _decides(case, TAKEN_BACK)
+            or ("Closure" in case.transcript and case.transcript.message(protocol.Closure).outcome == TAKEN_BACK)
+        )
+    }
+
+
+def _decides(case: Case, kind: str) -> bool:
+    return any(one.said.kind == kind for one in case.declarations)
+
+
+def _second_copies(cases: Sequence[Case]) -> Iterable[Fact]:
+    """A took a VM back without B's word, and B has signed that it runs it: the second copy is A's to answer for.
+
+    It is no contradiction of A's own words: B may have signed that afterwards, for the judge. So A is asked first, and
+    may show that it had told B before: its Closure, with a timestamp of before B's Receipt.
+    """
+    said, taken = _outcomes(cases), _taken_back(cases)
+    for case in cases:
+        if "Release" in case.transcript and _about(case) in taken and "resumed" in said.get(_about(case), ()):
+            offer = _offer(case)
+            text = (
+                f"it took {_vm(case)} back without a Receipt, and {offer.destination} has signed that it runs it: two "
+                f"copies are {offer.source.name}'s to answer for, unless {offer.destination} had its Closure before"
+            )
+            yield Fact(offer.migration_id, offer.source.name, "two-copies", text, "Release")
+
+
 def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
     """A says that it has removed a VM, and offers it again: A's own Closure, and A's own Offer.
 
@@ -198,7 +273,10 @@ def _held_on(cases: Sequence[Case]) -> Iterable[Contradiction]:
 
 
 def _has_removed(case: Case) -> bool:
-    """Whether A, and nobody with its key, has signed that the VM and its keys are gone."""
+    """Whether A, and nobody with its key, has signed that the VM and its keys are gone, or are to go."""
+    let_go = any(one.said.kind == LET_GO and one.undeniable for one in case.declarations)
+    if let_go and "Transfer" in case.transcript:
+        return True
     if "Closure" not in case.transcript or not case.is_undeniable("Closure"):
         return False
     return case.transcript.message(protocol.Closure).outcome == "removed"
@@ -220,7 +298,7 @@ def _offered_again(given: Case, cases: Iterable[Case]) -> Iterable[str]:
 
 def _owed_receipts(cases: Sequence[Case]) -> Iterable[Fact]:
     """B signed that it holds the VM, was ordered to run it, and shows no Receipt."""
-    answered = _outcomes(cases)
+    answered = _outcomes(cases).keys() | _taken_back(cases)
     for case in cases:
         if "Release" in case.transcript and _about(case) not in answered:
             asked = "it must show its Receipt, or sign that it never runs it"
@@ -235,7 +313,8 @@ def _owed_refusals(cases: Sequence[Case]) -> Iterable[Fact]:
     a Receipt with one says that B resumed. Whoever has signed that it removed the VM is convicted without being asked.
     """
     said = _outcomes(cases)
-    removed = {_about(case) for case in cases if _has_removed(case)}
+    # Of what A has taken back it has said so itself, and answers for it.
+    removed = {_about(case) for case in cases if _has_removed(case)} | _taken_back(cases)
     for case in cases:
         if "Release" not in case.transcript or not case.is_undeniable("Release"):
             continue

@@ -34,7 +34,7 @@ class Report:
 
     def add(self, subject: str, result: str, text: str) -> None:
         """One line more."""
-        self.findings.append(Finding(_plain(subject), result, _plain(text)))
+        self.findings.append(Finding(plain(subject), result, plain(text)))
 
     @property
     def good(self) -> bool:
@@ -47,7 +47,7 @@ class Report:
         return [finding for finding in self.findings if finding.result == BAD]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One short line for a terminal: parts of it may be the words of whoever made the folder."""
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return shown if shown.isprintable() else "".join(one if one.isprintable() else "?" for one in shown)

@@ -9,13 +9,16 @@ from typing import Any
 
 from sv2m import errors, protocol
 from sv2m.evidence import blocks, chain
-from sv2m.evidence.folder import LISTS, MANIFEST, ROOT, Folder, signer
+from sv2m.evidence.folder import DECLARATIONS, LISTS, MANIFEST, ROOT, Folder, declaration_file, signer
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.evidence.summary import Summary
 from sv2m.protocol.transcript import Transcript
 
 #: What stands in the log for what is no message, by the file that has it.
-_OTHERS = {"manifest": MANIFEST, "ca": ROOT, "crl": LISTS}
+_OTHERS = {
+    **{"manifest": MANIFEST, "ca": ROOT, "crl": LISTS},
+    **{f"declaration-{kind}": declaration_file(kind) for kind in DECLARATIONS},
+}
 #: It is kept of the agreement where none was kept with the messages; then the log does not tell of it.
 _FROM_ELSEWHERE = {"ca"}
 _NOTHING = hashlib.sha384().hexdigest()

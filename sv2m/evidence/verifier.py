@@ -19,8 +19,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sv2m import errors, protocol
-from sv2m.evidence import blocks, by_hand, stamps, summary, told
-from sv2m.evidence.folder import LISTS, MANIFEST, README, ROOT, SUMMARY, Folder, message_file, signer
+from sv2m.evidence import blocks, by_hand, declared, stamps, summary, told
+from sv2m.evidence.declared import Declared
+from sv2m.evidence.folder import (
+    DECLARATIONS,
+    LISTS,
+    MANIFEST,
+    README,
+    ROOT,
+    SUMMARY,
+    Folder,
+    declaration_file,
+    message_file,
+    signer,
+)
 from sv2m.evidence.report import BAD, GOOD, NOTE, Report
 from sv2m.evidence.summary import Summary
 from sv2m.evidence.times import proved
@@ -41,6 +53,7 @@ class Case:
         it any more, so that nobody learns of a key that was stolen since.
     :param current: the roles whose certificates a list of today does not name: what such a cloud has signed may be of
         today, and is still its own.
+    :param declarations: what people have decided, of whose cloud the signature is good.
     """
 
     folder: Folder
@@ -48,6 +61,7 @@ class Case:
     transcript: Transcript
     times: Mapping[str, datetime] = field(default_factory=dict)
     current: frozenset[str] = frozenset()
+    declarations: tuple[Declared, ...] = ()
 
     def is_dated(self, kind: str) -> bool:
         """Whether it is proved that this message was there before anything befell its signer's certificate."""
@@ -92,6 +106,7 @@ def verify(
     transcript = _fitting(in_time, report)
     source = trusted["source"]
     _manifest(folder, source.leaf if source else None, transcript, report)
+    declarations = declared.check(folder, transcript, trusted, report)
     told.check(folder, transcript, said, report)
     _copies(folder, roots, ROOT, report)
     _copies(folder, roots if tsa_roots is None else tsa_roots, stamps.ROOTS, report)
@@ -100,7 +115,7 @@ def verify(
     _rest(folder, report)
     current = frozenset(role for role, one in trusted.items() if one is not None and one.current)
     dated = {kind: at for kind, at in times.items() if (by := trusted[signer(kind)]) and by.is_within(at)}
-    return Case(folder, report, transcript, dated, current)
+    return Case(folder, report, transcript, dated, current, declarations)
 
 
 def verify_all(
@@ -258,7 +273,7 @@ def _text(folder: Folder, report: Report) -> None:
 
 def _rest(folder: Folder, report: Report) -> None:
     known = {SUMMARY, README, MANIFEST, ROOT, LISTS}
-    known |= {message_file(kind) for kind in protocol.KINDS}
+    known |= {message_file(kind) for kind in protocol.KINDS} | {declaration_file(kind) for kind in DECLARATIONS}
     known |= {f"certificates/{role}{more}.pem" for role in INTRODUCES for more in ("", "-issuers")}
     for name in sorted(set(folder.files) - known):
         if not name.startswith(("timestamps/", "audit/")):

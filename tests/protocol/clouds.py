@@ -109,6 +109,8 @@ class Side:
     peer: Identity
     machine: p.Migration = field(init=False)
     transcript: dict[str, p.Received] = field(default_factory=dict)
+    #: What its people have declared, signed, by kind.
+    declared: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machine = p.Migration(self.role, self.identity.name)
@@ -118,6 +120,22 @@ class Side:
         return p.Received(
             message, p.verify(document, type(message).__name__, self.identity.leaf).digest, document
         )
+
+    def declare(self, kind: str, **fields: object) -> bytes:
+        """What the engine signs and keeps when a person has decided.
+
+        :param fields: that are not what they should be.
+        """
+        machine = self.machine
+        digests = {
+            f"{cls.__name__.lower()}_digest": machine.digest(cls) if cls.__name__ in self.transcript else p.NOTHING
+            for cls in (p.Prepared, p.Release, p.Receipt)
+        }
+        said = {"sid": machine.sid, "cloud": self.identity.name, "kind": kind, "reason": "b7 was scrapped", **digests}
+        offer = machine.message(p.Offer)
+        declaration = p.Declaration(**{"migration_id": offer.migration_id, "at": NOW, **said, **fields})
+        self.declared[kind] = p.sign(p.encode(declaration), self.identity.key, self.identity.chain)
+        return self.declared[kind]
 
     def _perform(self, actions: list[p.Action]) -> list[p.Action]:
         for action in actions:

@@ -121,6 +121,8 @@ class Court:
                     direction = messages.SENT if sent else messages.RECEIVED
                     document = side.transcript[kind].document
                     messages.record(session, migration_id, kind, direction, document, b"")
+            for kind, document in side.declared.items():
+                messages.record(session, migration_id, f"declaration-{kind}", messages.SENT, document, b"")
             root = self.authority.anchor.read_bytes()
             messages.record(session, migration_id, "ca", messages.RECEIVED, root, b"")
             messages.record(session, migration_id, "crl", messages.RECEIVED, self.authority.crl(), b"")

@@ -684,3 +684,22 @@ def test_the_largest_transfer_is_matched_by_hand(court: Court, plain: Path) -> N
     (one,) = re.findall('<xenc:EncryptedData xmlns:xenc="[^"]*" Id="s2-0">.*?</xenc:EncryptedData>', said)
     with forged(path, said.replace(one, one * plan.MAX_SEGMENTS)):
         assert [command for command in finding(plain, path.name) if "nothing else" in command] == []
+
+
+@NEEDED
+def test_what_people_declared_is_checked_by_hand_too(court: Court, tmp_path: Path) -> None:
+    """And so is a Closure that answers no Receipt, because a person took the VM back."""
+    pair = court.pair().run("hear release")
+    pair.b.local(p.DeclaredLost(clouds.NOW))
+    pair.b.declare("lost")
+    taken_back = court.pair().run("commit").a
+    taken_back.local(p.TakenBack())
+    taken_back.declare("taken-back")
+    taken_back.local(p.Undone(clouds.NOW))
+    for name, side in (("b", pair.b), ("a", taken_back)):
+        written(court.keeps(side), tmp_path / name)
+        assert failing(tmp_path / name) == []
+    file = tmp_path / "b" / "declarations" / "lost.xml"
+    file.write_bytes(file.read_bytes().replace(b"scrapped", b"stolen"))
+    (found,) = failing(tmp_path / "b")
+    assert "--verify" in found and "declarations/lost.xml" in found
