@@ -149,7 +149,7 @@ class Gateway:
     ) -> Iterable[bytes]:
         # From the peer's side a PeerError is a bad request: it is the one who reads this.
         bad_request = isinstance(error, errors.PeerError)
-        remedy = _SENDERS if bad_request and error.remedy == errors.PeerError.remedy else error.remedy
+        remedy = _SENDERS if bad_request else error.remedy
         body = {"error": {"code": error.code, "message": error.message, "remedy": remedy, "fault": error.fault}}
         status = status or (HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus(error.http_status))
         return self._reply(start_response, status, json.dumps(body).encode(), "application/json")

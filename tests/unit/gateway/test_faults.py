@@ -23,7 +23,10 @@ from tests.unit.gateway.test_app import OFFER, Conductor, call
 def test_a_fault_of_the_peer_is_a_bad_request_of_the_peer(error: errors.PeerError) -> None:
     reply = call(Gateway(Conductor(error)))
     assert reply.status == 400
-    assert reply.error == {"code": error.code, "message": error.message, "remedy": error.remedy, "fault": "peer"}
+    told = {name: reply.error[name] for name in ("code", "message", "fault")}
+    assert told == {"code": error.code, "message": error.message, "fault": "peer"}
+    # "The peer" is who reads this: it is told what to do at its own place.
+    assert "your own cloud's SV2M" in reply.error["remedy"]
 
 
 @pytest.mark.parametrize(
