@@ -127,7 +127,13 @@ OPTS = [
         "too late: by a service that did not answer in time, and did what it was asked all the same. Longer than the "
         "longest that Nova, Cinder, Neutron, Glance or Barbican takes for a request, queues included.",
     ),
-    cfg.IntOpt("rate_limit", default=0, min=0, help="Bytes per second on the data channel of one migration; 0: none."),
+    cfg.IntOpt(
+        "rate_limit",
+        default=0,
+        min=0,
+        help="Bytes per second on the data channel of one migration; 0: none. Fewer than 131072 are few for a large "
+        "server, of which a segment (64 MiB) must arrive within [agent] progress_timeout.",
+    ),
 ]
 
 

@@ -34,7 +34,7 @@ _FAREWELL = 2.0
 #: How often in a row a segment may come spoilt before the session is given up.
 _SPOILT = 3
 #: Bytes per second of the slowest network that is taken for one: a segment may come no more slowly.
-_SLOWEST = 64 << 10
+_SLOWEST = 16 << 10
 #: Seconds without a segment after which there is time to make safe what was stored.
 _QUIET = 1.0
 
