@@ -7,7 +7,7 @@ INSTALLED := test -x $(PYTHON)
 KEPT := /var/tmp/sv2m-lab /var/tmp/sv2m-test
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help install demo test test-quick test-agent-faults test-faults test-load formal fuzz lint lab-up lab-status lab-down bench clean
+.PHONY: help install demo test test-quick test-agent-faults test-faults test-load test-galera formal fuzz lint lab-up lab-status lab-down bench clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-faults: install  ## The crash matrix on two real clouds (hours; goes on whe
 
 test-load: install  ## A crowd on one engine: 40 pre-copies, a peer that trickles, 20 servers that arrive (minutes)
 	@SV2M_TEST_LOAD=1 .venv/bin/python -m pytest -q tests/load/test_crowd.py
+
+test-galera: install  ## The database's writes on three Galera nodes, all of them written (a minute)
+	@.venv/bin/python -m pytest -q tests/galera
 
 formal: install  ## Check the protocol's model, and that it cannot do with less (minutes)
 	@$(PYTHON) -m formal && $(PYTHON) -m formal.maude && $(PYTHON) -m formal.commit && $(PYTHON) -m formal.proverif
