@@ -438,6 +438,16 @@ def test_every_root_is_shown(court: Court, attacker: Court, tmp_path: Path) -> N
         assert fingerprint(attacker.authority.certificate) in shown, "all that follows is believed because of it"
 
 
+@pytest.mark.parametrize("name", ["certificates/ca.pem", "timestamps/ca.pem"])
+def test_the_command_takes_no_other_root_beside_the_true_one(
+    plain: Path, court: Court, attacker: Court, name: str
+) -> None:
+    with (plain / name).open("ab") as file:
+        file.write(attacker.authority.anchor.read_bytes())
+    status, table = verify(retold(plain), "--ca", str(court.authority.anchor))
+    assert (status, f'"{name}","BAD"' in table) == (1, True)
+
+
 @NEEDED
 @pytest.mark.parametrize("name", ["certificates/ca.pem", "timestamps/ca.pem"])
 def test_a_root_under_another_label_is_not_passed_over(

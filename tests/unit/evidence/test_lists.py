@@ -101,3 +101,10 @@ def test_the_certificate_that_a_cloud_brings_along_may_have_signed_it(court: Cou
     judged = court.hears(also(folder, key))
     assert judged.off == []
     assert judged.proves("cloud-x.sv2m", "runs")
+
+
+@pytest.mark.parametrize("words", [b"words\n", b"-----BEGIN TRUSTED CERTIFICATE-----\n"])
+def test_nothing_stands_beside_the_lists(court: Court, honest: Folder, words: bytes) -> None:
+    """What the reader of the file sees there, nobody has signed."""
+    judged = court.hears(relogged(replaced(honest, {CRL: words + honest.files[CRL]})))
+    assert any(off.startswith(f"{CRL}: ") for off in judged.off)
