@@ -30,11 +30,13 @@ class Description:
         each disk has its ``serial`` beside it, which is the volume id for a disk of Cinder.
     :param power: ``running`` or ``paused``.
     :param memory_bytes: guest RAM, in bytes: about what a memory stream can have at most.
+    :param resident_bytes: how much of it the guest has touched, about: what a memory stream has.
     """
 
     needs: dict[str, Any]
     power: str
     memory_bytes: int
+    resident_bytes: int
 
 
 class SourceDisk(Protocol):
@@ -92,6 +94,9 @@ class Source(Protocol):
 
     def check_stopped(self) -> None:
         """:raises HypervisorError: the guest is not paused."""
+
+    def memory_bytes(self) -> int:
+        """About how many bytes :meth:`memory` would give now."""
 
     def memory(self) -> MemoryStream:
         """Begin to take the state out of the stopped domain."""

@@ -52,7 +52,9 @@ class Jobs:
         found = self._hypervisor.describe(server_id)
         disks = [{"kind": "disk", "index": disk["index"], "size": disk["size"]} for disk in found.needs["disks"]]
         memory = {"kind": "memory", "index": 0, "size": found.memory_bytes}
-        return Described(found.needs, found.power, (*disks, memory))
+        return Described(
+            found.needs, found.power, (*disks, memory), found.resident_bytes, self._options.rate_limit
+        )
 
     def endpoint(self) -> tuple[str, int]:
         """See Transfers."""
@@ -71,6 +73,10 @@ class Jobs:
             job = SourceJob.take(migration_id, spec, self._hypervisor, self._journal)
             self.add(job)
             job.start(spec, self._keys, self._options)
+
+    def may_stop(self, migration_id: str) -> bool:
+        """See Transfers."""
+        return self._source(migration_id).may_stop()
 
     def stop_and_finish(self, migration_id: str) -> None:
         """See Transfers."""

@@ -13,6 +13,7 @@ from oslo_log import log
 from sv2m.agent.hypervisor import Extent, Hypervisor, Source, SourceDisk
 from sv2m.agent.job import Job
 from sv2m.agent.journal import Journal
+from sv2m.agent.pace import Bounds, Left, Pace
 from sv2m.agent.streams import RecordWriter, StreamWriter
 from sv2m.edm import ports
 from sv2m.edm.ports import KeyReader, Total
@@ -60,8 +61,11 @@ class SourceJob(Job):
         source: Callable[[Callable[[], None]], Source],
     ) -> None:
         super().__init__(migration_id, server_id, state, journal)
-        #: The engine has stopped the guest; or there is nothing to wait for any more.
+        #: The engine has stopped the guest, or wants another round; or there is nothing to wait for any more.
         self._stop_now = threading.Event()
+        #: With what the guest might be stopped, and whether it still may.
+        self._left = Left(0, 0)
+        self._look: Callable[[], bool] = lambda: True
         self._ran = threading.Event()
         self._source = source(self._resumed)
         #: Two who give it up at once: the second finds the work of the first done.
@@ -98,6 +102,21 @@ class SourceJob(Job):
             target=self._run, args=(spec, keys, options), name=f"source-{self.migration_id}", daemon=True
         )
         self._thread.start()
+
+    def may_stop(self) -> bool:
+        """Whether the guest may still be stopped: what it wrote since this job was ready is looked at.
+
+        :returns: False for a job that is not that far, or has begun another round because of this.
+        :raises SV2MError: it has failed, and this is why; or the guest is not what it was.
+        """
+        self._raise_why_failed()
+        if self.state != ports.READY:
+            return self.state in (ports.FINISHING, ports.SEALED)
+        if self._look():
+            return True
+        self._become(ports.PRECOPY)
+        self._stop_now.set()
+        return False
 
     def stop_and_finish(self) -> None:
         """The guest has stopped: send what is left.
@@ -227,13 +246,26 @@ class SourceJob(Job):
             return StreamWriter(stream, sealer, sender.window, manifest, plaintext, self._sent)
 
         disks, memory = self._open(spec, writer)
+        pace = Pace(
+            Bounds(spec.downtime, spec.lifetime, options.threshold, options.rounds),
+            largest,
+            lambda: sender.window.rate,
+            lambda: len(manifest),
+        )
+        self._look = lambda: self._unchanged_enough(pace, disks)
         self._become(ports.PRECOPY)
-        self._precopy(disks, options)
-        self._become(ports.READY)
-        # Also woken by a lost destination: then the guest is not stopped for nothing.
-        self._stop_now.wait()
-        sender.window.check()
+        first = True
+        while self.state == ports.PRECOPY:
+            self._precopy(disks, pace, sender, first=first)
+            self._become(ports.READY)
+            first = False
+            # Also woken by a lost destination: then the guest is not stopped for nothing.
+            self._stop_now.wait()
+            sender.window.check()
+            if self.state == ports.PRECOPY:
+                self._stop_now.clear()
         self._become(ports.FINISHING)
+        sender.release_brake()
         self._source.check_stopped()
         self._source.check_layout()
         # A resume before this moment is not ours to judge; one after it spoils what is sealed.
@@ -266,21 +298,32 @@ class SourceJob(Job):
         self._progress(more=memory.size + sum(disk.size for disk in found))
         return [(disk, RecordWriter(writer(planned[disk.index]))) for disk in found], writer(memory)
 
-    def _precopy(self, disks: list[tuple[SourceDisk, RecordWriter]], options: SourceOptions) -> None:
-        former = None
-        for _ in range(options.rounds + 1):
+    def _precopy(
+        self, disks: list[tuple[SourceDisk, RecordWriter]], pace: Pace, sender: Sender, *, first: bool
+    ) -> None:
+        """Rounds until the guest may be stopped, and everything that was sent is stored.
+
+        :raises ServerNotMovable: it may never be.
+        """
+        pace.begin()
+        another = True
+        while another:
             for disk, records in disks:
-                if former is not None:
+                if not first:
                     self._progress(more=disk.changed())
                 self._copy(disk, records, last=False)
-            self._source.check_layout()
-            changed = sum(disk.changed() for disk, _ in disks)
-            # Rounds that shrink no more only cost: the guest writes as fast as we send.
-            if changed <= options.threshold or (former is not None and changed > former * 0.9):
-                return
-            if any(records.left < 2 * disk.size for disk, records in disks):
-                return
-            former = changed
+            first = False
+            # Sent is not stored: what the destination has yet to write, the guest would wait for.
+            sender.window.flush()
+            self._left = self._what_is_left(disks)
+            another = pace.another_round(self._left, all(records.left >= 2 * disk.size for disk, records in disks))
+
+    def _what_is_left(self, disks: list[tuple[SourceDisk, RecordWriter]]) -> Left:
+        self._source.check_layout()
+        return Left(sum(disk.changed() for disk, _ in disks), self._source.memory_bytes())
+
+    def _unchanged_enough(self, pace: Pace, disks: list[tuple[SourceDisk, RecordWriter]]) -> bool:
+        return pace.still_fits(self._what_is_left(disks), self._left)
 
     def _copy(self, disk: SourceDisk, records: RecordWriter, last: bool) -> None:
         extents = disk.round(last)
@@ -296,7 +339,7 @@ class SourceJob(Job):
         for offset, content in disk.read(data(), _CHUNK):
             records.data(offset, content)
             self._progress(done=len(content))
-        # B has this round when the next begins; and the buffer is free for the next disk.
+        # The buffer is free for the next disk.
         records.stream.flush()
 
     def _send_memory(self, writer: StreamWriter) -> None:

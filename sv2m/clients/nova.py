@@ -40,6 +40,8 @@ _AT_REST = 10.0
 _SOFT_DELETED = "SOFT_DELETED"
 #: What shows while Nova is doing what leads to a status.
 _LEADS_TO = {"PAUSED": "pausing", "ACTIVE": "unpausing", "SUSPENDED": "suspending"}
+#: From which a server comes to none of those by itself, nor by what was asked for before: it has ended, or is put away.
+_ENDED = ("SHUTOFF", "SHELVED", "SHELVED_OFFLOADED", "RESCUE", "VERIFY_RESIZE")
 _POWER = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 
 
@@ -234,14 +236,21 @@ class Nova:
         return [one for one in found if one.metadata.get(key) == migration_id and one.tenant_id == project_id]
 
     def wait_for(
-        self, server_id: str, statuses: Collection[str], timeout: float, *, ours: bool = False
+        self,
+        server_id: str,
+        statuses: Collection[str],
+        timeout: float,
+        *,
+        ours: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Wait until the server has one of ``statuses`` and Nova does nothing more with it.
 
         :param timeout: seconds.
         :param ours: the server is locked for SV2M. What was asked for to that end, and lost, is asked for again.
-        :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), Nova does nothing with it although it is as
-            it was, or the time is over.
+        :param meanwhile: called at each look; what it raises ends the wait.
+        :raises sv2m.errors.HostError: it is in ERROR (with Nova's fault), it has a status from which none of these
+            comes, Nova does nothing with it although it is as it was, or the time is over.
         """
         wanted = " or ".join(sorted(statuses))
         resting: list[float] = []
@@ -249,6 +258,7 @@ class Nova:
         def done(server: dict[str, Any]) -> bool:
             if server["status"] in statuses and server["task_state"] is None:
                 return True
+            meanwhile()
             if server["status"] == "ERROR":
                 raise errors.HostError(
                     f"Nova: server {server_id} is in ERROR: {server['fault'] or 'no fault given'}"
@@ -257,7 +267,8 @@ class Nova:
                 resting.append(self._clock())
             else:
                 resting.clear()
-            if resting and resting[-1] - resting[0] >= _AT_REST:
+            ended = server["status"] in _ENDED and server["task_state"] is None
+            if ended or (resting and resting[-1] - resting[0] >= _AT_REST):
                 raise errors.HostError(f"Nova: server {server_id} stays {server['status']}, and is not {wanted}")
             return False
 

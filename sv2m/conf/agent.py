@@ -72,19 +72,21 @@ OPTS = [
         "rate_limit_mib",
         default=0,
         min=0,
-        help="MiB per second that one migration may send; 0 is no limit. A job's own limit wins if lower.",
+        help="MiB per second that one migration may send while its server runs; 0 is no limit. A job's own limit "
+        "wins if lower. Nothing brakes it while the server stands still.",
     ),
     cfg.IntOpt(
         "disk_threshold_mib",
         default=16,
         min=0,
-        help="A source is ready to be stopped when no more of its disks changed since the last round.",
+        help="No further round is made over no more than this: the server is stopped, if what is left can be sent in "
+        "time.",
     ),
     cfg.IntOpt(
         "disk_rounds",
         default=12,
         min=1,
-        help="Rounds over changed disk blocks after which a source counts as ready whatever is left.",
+        help="Rounds over changed disk blocks at most; then the server is stopped if what is left can be sent in time.",
     ),
     cfg.IntOpt(
         "monitor_timeout",

@@ -91,7 +91,8 @@ OPTS = [
         "downtime_timeout",
         default=600,
         min=10,
-        help="Seconds from the pause at A until everything is sealed; after them the VM is resumed at A.",
+        help="Seconds from the pause at A until everything is sealed; after them the VM is resumed at A. A VM of which "
+        "more is left than can be sent in this time, at the rate that was measured, is not stopped at all.",
     ),
     cfg.IntOpt(
         "landing_timeout",
@@ -131,8 +132,9 @@ OPTS = [
         "rate_limit",
         default=0,
         min=0,
-        help="Bytes per second on the data channel of one migration; 0: none. Fewer than 131072 are few for a large "
-        "server, of which a segment (64 MiB) must arrive within [agent] progress_timeout.",
+        help="Bytes per second on the data channel of one migration while its server runs; 0: none. Nothing brakes it "
+        "while the server stands still. Fewer than 131072 are few for a large server, of which a segment (64 MiB) must "
+        "arrive within [agent] progress_timeout.",
     ),
 ]
 

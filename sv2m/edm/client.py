@@ -3,7 +3,7 @@
 
 Every call names the compute host whose agent is meant, and asks for no newer version of it than it needs: agents are
 upgraded host by host. Version history: 1.0 first version; 1.1 check_removed; 1.2 power;
-1.3 reader; 1.4 the job of a source names the networks that it may connect to.
+1.3 reader; 1.4 the job of a source names the networks that it may connect to; 1.5 may_stop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIVES = 10.0
 
 _FIRST = "1.0"
 #: The version that brought a call, where it was not the first.
-_SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3", "start_source": "1.4"}
+_SINCE = {"check_removed": "1.1", "power": "1.2", "reader": "1.3", "start_source": "1.4", "may_stop": "1.5"}
 
 
 class Client:
@@ -30,7 +30,7 @@ class Client:
     :raises AgentSilent: the host's agent does not answer, from every method.
     """
 
-    VERSION = "1.4"
+    VERSION = "1.5"
 
     def __init__(self, brokers: Brokers, timeout: float | None = None) -> None:
         self._brokers = brokers
@@ -61,6 +61,10 @@ class Client:
     ) -> None:
         """Begin to send."""
         self._call(context, host, "start_source", migration_id=migration_id, job=job)
+
+    def may_stop(self, context: dict[str, Any], host: str, migration_id: str) -> bool:
+        """Whether a ready source is ready yet."""
+        return bool(self._dict(context, host, "may_stop", migration_id=migration_id)["may_stop"])
 
     def stop_and_finish(self, context: dict[str, Any], host: str, migration_id: str) -> None:
         """The server is paused: send the rest."""

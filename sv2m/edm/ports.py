@@ -36,6 +36,10 @@ class Described:
     needs: dict[str, Any]
     power: str
     streams: tuple[dict[str, Any], ...] = field(default=())
+    #: Bytes of memory that would be sent while it stands still, about; and bytes per second that this host sends of one
+    #: migration, 0 for any number.
+    resident_bytes: int = 0
+    rate_limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,10 @@ class Transfers(Protocol):
 
     def start_source(self, migration_id: str, spec: SourceSpec) -> None:
         """Begin to send; returns at once."""
+        ...
+
+    def may_stop(self, migration_id: str) -> bool:
+        """Whether a ready source is ready yet; if not, it has begun another round."""
         ...
 
     def stop_and_finish(self, migration_id: str) -> None:

@@ -27,7 +27,7 @@ class Endpoint:
     :param transfers: the agent's jobs.
     """
 
-    target = oslo_messaging.Target(version="1.4")
+    target = oslo_messaging.Target(version="1.5")
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
@@ -37,11 +37,18 @@ class Endpoint:
         """What the hypervisor knows of a server.
 
         :returns: ``needs`` (the descriptor's part that libvirt knows; each disk with its ``serial``, the
-            volume id), ``power`` and ``streams`` (kind, index, size in bytes).
+            volume id), ``power``, ``streams`` (kind, index, size in bytes), ``resident_bytes`` (of memory, about) and
+            ``rate_limit`` (bytes per second that this host sends of one migration; 0 for any number).
         :raises ServerNotMovable: naming everything that stands in the way.
         """
         found = self._transfers.describe(server_id)
-        return {"needs": found.needs, "power": found.power, "streams": list(found.streams)}
+        return {
+            "needs": found.needs,
+            "power": found.power,
+            "streams": list(found.streams),
+            "resident_bytes": found.resident_bytes,
+            "rate_limit": found.rate_limit,
+        }
 
     @oslo_messaging.expose
     def endpoint(self, context: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +65,14 @@ class Endpoint:
     def start_source(self, context: dict[str, Any], migration_id: str, job: dict[str, Any]) -> None:
         """Connect, and copy the disks while the guest runs. Returns at once; see ``status``."""
         self._transfers.start_source(migration_id, spec.source(job))
+
+    @oslo_messaging.expose
+    def may_stop(self, context: dict[str, Any], migration_id: str) -> dict[str, Any]:
+        """``may_stop``: whether a ready source is ready yet; if not, it has begun another round (see ``status``).
+
+        :raises SV2MError: it has failed, and this is why.
+        """
+        return {"may_stop": self._transfers.may_stop(migration_id)}
 
     @oslo_messaging.expose
     def stop_and_finish(self, context: dict[str, Any], migration_id: str) -> None:

@@ -47,7 +47,8 @@ class SourceSpec:
     """What a source is told.
 
     ``endpoint`` is B's data endpoint, ``rate_limit`` in bytes per second, 0 for none; ``reach`` has the addresses to
-    which the agreement lets it connect.
+    which the agreement lets it connect; ``downtime`` is the seconds for which the guest may stand still, ``lifetime``
+    those until the offer ends, 0 for any time.
     """
 
     server_id: str
@@ -57,6 +58,8 @@ class SourceSpec:
     streams: tuple[StreamSpec, ...]
     rate_limit: int
     reach: Reach
+    downtime: float
+    lifetime: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ def source(job: Mapping[str, Any]) -> SourceSpec:
             streams=_streams(job),
             rate_limit=int(job.get("rate_limit") or 0),
             reach=Reach.of(map(str, job["data_networks"])),
+            downtime=float(job.get("downtime") or 0),
+            lifetime=float(job.get("lifetime") or 0),
         )
     )
 

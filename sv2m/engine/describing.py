@@ -37,6 +37,7 @@ def describe(work: Work, server: dict[str, Any]) -> tuple[dict[str, Any], list[d
     if server["config_drive"]:
         raise errors.ServerNotMovable(f"server {server['id']} has a config drive")
     seen = work.services.edm.describe(work.context, server["host"], server["id"])
+    _check_pace(work, seen)
     flavor = server["flavor"]
     volumes = {volume["serial"]: volume for volume in _volumes(work, server)}
     disks = []
@@ -86,6 +87,21 @@ def _surely_travels(needs: dict[str, Any]) -> list[int]:
     never written on it reads as noise.
     """
     return [disk["size"] for disk in needs["disks"] if disk["encrypted"]]
+
+
+def _check_pace(work: Work, seen: dict[str, Any]) -> None:
+    """Refuse what the limits of this cloud never let arrive: memory travels while the server stands still."""
+    engine = work.services.conf.engine
+    rate = min((limit for limit in (engine.rate_limit, seen.get("rate_limit", 0)) if limit), default=0)
+    allowed = min(engine.downtime_timeout, engine.offer_lifetime)
+    memory = seen.get("resident_bytes", 0)
+    if rate and memory > rate * allowed:
+        raise errors.ServerNotMovable(
+            f"it would stand still for {memory / rate:.0f} s, and may for {allowed} s: it has {memory >> 20} MiB "
+            f"of memory, and the limit is {rate / (1 << 20):.1f} MiB/s",
+            code="cannot-finish-in-time",
+            remedy="Raise [engine] rate_limit and [agent] rate_limit_mib, downtime_timeout, or offer_lifetime.",
+        )
 
 
 def check_volume(work: Work, volume_id: str, server_id: str) -> dict[str, Any]:

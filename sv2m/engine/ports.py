@@ -7,7 +7,7 @@ when the service fails, and ``NotFound`` where it says so.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -63,11 +63,18 @@ class Servers(Protocol):
         ...
 
     def wait_for(
-        self, server_id: str, statuses: Collection[str], timeout: float, *, ours: bool = False
+        self,
+        server_id: str,
+        statuses: Collection[str],
+        timeout: float,
+        *,
+        ours: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Wait until the server has one of these statuses and no task; HostError carries Nova's fault.
 
-        ``ours``: under our lock; if what was asked for to that end is lost, it is asked for again.
+        ``ours``: under our lock; if what was asked for to that end is lost, it is asked for again. ``meanwhile`` is
+        called at each look; what it raises ends the wait.
         """
         ...
 

@@ -47,9 +47,7 @@ def seal(work: Work) -> protocol.Sealed:
         # It reads VMK before it connects to B.
         _wait_for(work, host, {"precopy", "ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
     # An engine that was restarted may find the agent further than it left it.
-    _wait_for(work, host, {"ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
-    if not work.state.get("stopped"):
-        check_before_stop(work)
+    _await_ready(work, host)
     _stop_server(work)
     edm.stop_and_finish(work.context, host, work.id)
     _wait_for(work, host, {"sealed"}, work.services.conf.engine.downtime_timeout, _SILENCE)
@@ -60,6 +58,22 @@ def seal(work: Work) -> protocol.Sealed:
         work.context, work.state["vmk_ref"], base64.b64encode(signature).decode("ascii")
     )
     return protocol.Sealed(streams, protocol.trailer_digest(signature), base64.b64decode(answer["sealed_b64"]))
+
+
+def _await_ready(work: Work, host: str) -> None:
+    """Wait until the server may be stopped, and is what was offered.
+
+    A server that this migration has stopped already writes nothing any more.
+    """
+    deadline = time.monotonic() + work.services.conf.engine.precopy_timeout
+    while True:
+        _wait_for(work, host, {"ready", "finishing", "sealed"}, deadline - time.monotonic())
+        if work.state.get("stopped"):
+            return
+        check_before_stop(work)
+        # The last look: what was ready may have written much since, if this engine was busy, or is another one.
+        if work.services.edm.may_stop(work.context, host, work.id):
+            return
 
 
 def _trailer(work: Work, manifest_b64: str) -> bytes:
@@ -81,6 +95,7 @@ def _trailer(work: Work, manifest_b64: str) -> bytes:
 
 def source_job(work: Work) -> dict[str, Any]:
     """What A's agent needs to know; references to keys, never keys."""
+    not_after = work.row.not_after
     return {
         "server_id": work.row.server_id,
         "sid_b64": base64.b64encode(work.machine.sid).decode("ascii"),
@@ -89,6 +104,8 @@ def source_job(work: Work) -> dict[str, Any]:
         "streams": work.state["streams"],
         "rate_limit": work.services.conf.engine.rate_limit,
         "data_networks": data_networks(work),
+        "downtime": work.services.conf.engine.downtime_timeout,
+        "lifetime": max(1.0, (not_after - datetime.now(UTC)).total_seconds()) if not_after is not None else 0,
     }
 
 
@@ -115,7 +132,21 @@ def _stop_server(work: Work) -> None:
         # An engine that was killed may have asked for it already, and Nova takes no second pause while it pauses.
         if servers.settle(server_id, timeout, ours=("pausing",))["status"] == "ACTIVE":
             servers.pause(server_id)
-        servers.wait_for(server_id, {"PAUSED"}, timeout, ours=True)
+        servers.wait_for(server_id, {"PAUSED"}, timeout, ours=True, meanwhile=lambda: _look_meanwhile(work))
+
+
+def _look_meanwhile(work: Work) -> None:
+    """While Nova is at work, what else may end the migration: why stop a server that its agent has given up?"""
+    host = work.row.host or ""
+    if work.stopping.is_set():
+        raise Stopping
+    try:
+        work.check_abort()
+        status = work.services.edm.wait(work.context, host, work.id, -1, 0.0)
+    except _SILENT as error:
+        LOG.warning("Migration %s: while the server is paused: %s", work.id, error)
+    else:
+        raise_if_failed(status, host)
 
 
 def _wait_for(

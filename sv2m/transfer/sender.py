@@ -101,6 +101,10 @@ class Sender:
         self._thread = threading.Thread(target=self._run, args=(first,), name=f"send-{self._migration_id}", daemon=True)
         self._thread.start()
 
+    def release_brake(self) -> None:
+        """The guest stands still: send as fast as it goes."""
+        self._brake.release()
+
     def close(self, error: SV2MError | None = None) -> None:
         """End at once; whoever waits for the window gets ``error``. From any thread, more than once."""
         self.window.fail(error or PeerError("the data channel was closed", code="aborted"))

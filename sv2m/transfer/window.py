@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sv2m.errors import PeerError, SV2MError
+from sv2m.transfer.rate import Meter
 from sv2m.transfer.wire import NOTHING_YET, Mark
 
 
@@ -40,6 +41,7 @@ class Window:
     ) -> None:
         self._on_failure = failed
         self._clock = clock
+        self._meter = Meter(clock)
         self._segment_bytes = segment_bytes
         self._condition = threading.Condition()
         # Made when first needed, then used again: fresh pages are what makes sealing slow.
@@ -75,6 +77,7 @@ class Window:
             if not self._waiting:
                 # Until now the destination had nothing to answer.
                 self._confirmed_at = self._answered_at = self._moved_at = self._clock()
+            self._meter.begin()
             self._waiting.append(Sealed(mark, memoryview(room)[:length], room))
             self._condition.notify_all()
 
@@ -155,6 +158,12 @@ class Window:
         with self._condition:
             return self._clock() - moment if self._waiting else 0.0
 
+    @property
+    def rate(self) -> float:
+        """Bytes per second that the destination has confirmed lately, while there were any; 0 for not known."""
+        with self._condition:
+            return self._meter.rate
+
     def check(self) -> None:
         """:raises SV2MError: why nothing is sent any more."""
         with self._condition:
@@ -173,7 +182,11 @@ class Window:
         else:
             raise PeerError("the destination confirmed a segment that it was not sent, or confirmed it twice")
         for _ in range(position + 1):
-            self._free.append(self._waiting.popleft().buffer)
+            stored = self._waiting.popleft()
+            self._meter.take(len(stored.content))
+            self._free.append(stored.buffer)
+        if not self._waiting:
+            self._meter.pause()
         self._sent = max(0, self._sent - position - 1)
         self._confirmed = mark
         self._confirmed_at = self._answered_at = self._moved_at = self._clock()

@@ -197,7 +197,8 @@ class Server:
 
     def count(self) -> int:
         """The newest number on the console."""
-        return max((number for _, number in self.counts()), default=0)
+        counts = self.counts()
+        return counts[-1][1] if counts else 0
 
     def counts(self) -> list[tuple[str, int]]:
         """Every line of the console: boot id and number."""

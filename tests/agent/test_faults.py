@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import libvirt
 import pytest
 
 from sv2m import errors
@@ -16,6 +17,7 @@ from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.memory import MemoryPipe
 from sv2m.agent.libvirt.source import LibvirtSource
 from sv2m.protocol import plan
+from sv2m.transfer.sender import Sender
 from tests.agent.conftest import World
 from tests.agent.hosts import Server
 from tests.agent.leftovers import leftovers
@@ -409,3 +411,37 @@ def test_a_placeholder_that_runs_is_refused(world: World) -> None:
     with pytest.raises(errors.Conflict, match="not suspended"):
         move.land(placeholder)
     assert placeholder.domain.isActive()
+
+
+def test_a_guest_that_cannot_arrive_in_time_is_not_stopped(world: World) -> None:
+    """The rate is known after the first round, and so is that the memory would take too long."""
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    move.land(placeholder)
+    move.send(rate_limit=SLOW, downtime=1)
+    error = move.error(world.a)
+    assert error["code"] == "cannot-finish-in-time"
+    assert "MiB of memory" in error["message"]
+    assert world.server.domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    world.b.call("abort", migration_id=move.id)
+    clean(world, move, placeholder)
+
+
+def test_the_brake_is_off_in_the_stop_and_not_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[str] = []
+    release = Sender.release_brake
+
+    def released(sender: Sender) -> None:
+        states.append(world.a.call("status", migration_id=move.id)["state"])
+        release(sender)
+
+    monkeypatch.setattr(Sender, "release_brake", released)
+    placeholder = world.hosts.placeholder()
+    move = world.move()
+    move.land(placeholder)
+    move.send(rate_limit=SLOW, downtime=600)
+    move.until(world.a, "ready")
+    assert world.a.call("may_stop", migration_id=move.id) == {"may_stop": True}
+    assert states == []
+    move.stop_and_seal()
+    assert states == ["finishing"]

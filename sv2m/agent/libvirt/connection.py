@@ -38,6 +38,14 @@ def _ensure_event_loop() -> None:
             _event_loop_runs = True
 
 
+def _close(handle: Any) -> None:
+    if handle is not None:
+        try:
+            handle.close()
+        except libvirt.libvirtError as error:
+            LOG.debug("closing libvirt: %s", error)
+
+
 class Connection:
     """libvirt at one URI.
 
@@ -58,11 +66,7 @@ class Connection:
         """Close the connection."""
         with self._lock:
             handle, self._handle = self._handle, None
-        if handle is not None:
-            try:
-                handle.close()
-            except libvirt.libvirtError as error:
-                LOG.debug("closing libvirt: %s", error)
+        _close(handle)
 
     def handle(self) -> Any:
         """The live ``virConnect``; a lost one is opened anew.
@@ -72,12 +76,17 @@ class Connection:
         with self._lock:
             if self._handle is not None and self._alive(self._handle):
                 return self._handle
+            # A lost one keeps its socket and its callback until it is closed.
+            lost, self._handle = self._handle, None
+            _close(lost)
             _ensure_event_loop()
+            handle = None
             try:
                 handle = libvirt.open(self._uri)
                 handle.setKeepAlive(5, 6)
                 handle.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
             except libvirt.libvirtError as error:
+                _close(handle)
                 raise HypervisorError(f"libvirt at {self._uri}: {error.get_error_message()}") from error
             self._handle = handle
             return handle

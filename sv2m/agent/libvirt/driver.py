@@ -15,6 +15,7 @@ from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.domain import DomainFacts, facts
 from sv2m.agent.libvirt.landing import LibvirtLanding
 from sv2m.agent.libvirt.layout import MIGRATABLE, OpenDisk, open_disks
+from sv2m.agent.libvirt.memory import ram_bytes, resident_bytes
 from sv2m.agent.libvirt.source import LibvirtSource, check_first_time
 from sv2m.errors import HypervisorError, NotFound, ServerNotMovable
 
@@ -62,7 +63,8 @@ class LibvirtHypervisor:
         return Description(
             needs=needs_of(found, disks),
             power=power,
-            memory_bytes=monitor.command(domain, "query-memory-size-summary")["base-memory"],
+            memory_bytes=ram_bytes(domain),
+            resident_bytes=resident_bytes(domain),
         )
 
     def power(self, server_id: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import libvirt
 from oslo_log import log
 
 from sv2m.agent import private
@@ -30,6 +31,25 @@ _MAX_BANDWIDTH = 1 << 50
 
 #: File in the job's directory: QEMU's bandwidth as it was found, bytes per second.
 _NOTE = "max-bandwidth"
+
+
+def ram_bytes(domain: Any) -> int:
+    """The guest's RAM."""
+    return int(monitor.command(domain, "query-memory-size-summary")["base-memory"])
+
+
+def resident_bytes(domain: Any) -> int:
+    """About what the guest has of its RAM: pages that it never touched are not sent.
+
+    What QEMU itself has is counted, too; what lies in the host's swap is not.
+
+    :raises HypervisorError: libvirt does not say.
+    """
+    try:
+        resident = int(domain.memoryStats().get("rss", 0)) << 10
+    except libvirt.libvirtError as error:
+        raise HypervisorError(f"libvirt: {error.get_error_message()}") from error
+    return min(ram_bytes(domain), resident) if resident else ram_bytes(domain)
 
 
 def restore_bandwidth(domain: Any, workdir: Path) -> None:

@@ -16,7 +16,7 @@ from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.disks import BitmapDisk, check_recorded
 from sv2m.agent.libvirt.export import ExportServer, remove_leftovers
 from sv2m.agent.libvirt.layout import Layout, check_layout, read_layout
-from sv2m.agent.libvirt.memory import MemoryPipe, restore_bandwidth
+from sv2m.agent.libvirt.memory import MemoryPipe, resident_bytes, restore_bandwidth
 from sv2m.errors import Conflict, HypervisorError, NotFound, ServerChanged
 
 #: File in the job's directory: the domain's layout when its disks were opened, for a restarted agent.
@@ -107,6 +107,10 @@ class LibvirtSource:
         state, _ = domain.state()
         if state != libvirt.VIR_DOMAIN_PAUSED or monitor.command(domain, "query-status")["running"]:
             raise HypervisorError(f"server {self._server_id} was to be paused and is not")
+
+    def memory_bytes(self) -> int:
+        """See the port."""
+        return resident_bytes(self._domain)
 
     def memory(self) -> MemoryPipe:
         """See the port."""

@@ -480,6 +480,27 @@ def test_a_server_that_nova_leaves_as_it_is_is_not_waited_for(cloud: Cloud, nova
         nova.wait_for("s1", {"PAUSED"}, 10_000)
 
 
+@pytest.mark.parametrize("status", ["SHUTOFF", "RESCUE", "SHELVED_OFFLOADED"])
+def test_a_server_that_has_ended_is_not_waited_for_at_all(cloud: Cloud, nova: Nova, status: str) -> None:
+    """It was powered off from within just when it was to be paused."""
+    busy = server(**{"OS-EXT-STS:task_state": "pausing"})
+    looks = cloud.http.get(f"{NOVA}/servers/s1", [busy, server(status=status), server(status="PAUSED")])
+    with pytest.raises(errors.HostError, match=f"stays {status}, and is not PAUSED"):
+        nova.wait_for("s1", {"PAUSED"}, 10_000)
+    assert looks.call_count == 2
+
+
+def test_what_happens_meanwhile_ends_a_wait(cloud: Cloud, nova: Nova) -> None:
+    def fail() -> None:
+        raise errors.AgentLost("gone meanwhile")
+
+    cloud.http.get(f"{NOVA}/servers/s1", **server())
+    with pytest.raises(errors.AgentLost, match="meanwhile"):
+        nova.wait_for("s1", {"PAUSED"}, 10_000, meanwhile=fail)
+    cloud.http.get(f"{NOVA}/servers/s1", **server(status="PAUSED"))
+    assert nova.wait_for("s1", {"PAUSED"}, 10_000, meanwhile=fail)["status"] == "PAUSED"
+
+
 def test_a_server_that_nova_is_busy_with_now_and_then_is_waited_for(cloud: Cloud, nova: Nova) -> None:
     rests, busy = server(), server(**{"OS-EXT-STS:task_state": "pausing"})
     cloud.http.get(f"{NOVA}/servers/s1", [*[rests, busy] * 20, server(status="PAUSED")])

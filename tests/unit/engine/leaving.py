@@ -188,13 +188,20 @@ class Nova:
                 self.status, self.task, self._coming = becomes, None, None
 
     def wait_for(
-        self, server_id: str, statuses: set[str], timeout: float, *, ours: bool = False
+        self,
+        server_id: str,
+        statuses: set[str],
+        timeout: float,
+        *,
+        ours: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         assert self.locked or not ours, "what Nova does with a server that is not locked its owner may have asked for"
         for _ in range(_LOOKS):
             server = self.get(server_id)
             if server["status"] in statuses and server["task_state"] is None:
                 return server
+            meanwhile()
         raise errors.HostError(f"the server is {self.status}")
 
     def settle(self, server_id: str, timeout: float, ours: Collection[str] = ()) -> dict[str, Any]:
@@ -272,6 +279,9 @@ class Agent:
     def __init__(self) -> None:
         self.state = "unknown"
         self.needs: dict[str, Any] = {}
+        #: What else it says of the server; and so often it needs another round when it is asked once more.
+        self.described: dict[str, Any] = {}
+        self.busy = 0
         self.changed = False
         self.waits = 0
         #: Of whose server it says whether it goes on; as a host without any if there is none.
@@ -289,7 +299,7 @@ class Agent:
         disk = {key: value for key, value in needs["disks"][0].items() if key not in cinders}
         needs["disks"] = [{**disk, "size": self.disk_size or disk["size"], "serial": "volume"}]
         streams = [{"kind": "memory", "index": 0, "size": 128 << 20}, {"kind": "disk", "index": 0, "size": 1 << 30}]
-        return {"needs": needs, "power": "running", "streams": streams}
+        return {"needs": needs, "power": "running", "streams": streams, **self.described}
 
     def reader(self, context: Any, host: str) -> str:
         return f"agent of {host}"
@@ -298,6 +308,12 @@ class Agent:
         self.read = self.keys.readable(f"agent of {host}") if self.keys else set()
         if self.state == "unknown":
             self.state = "ready"
+
+    def may_stop(self, context: Any, host: str, migration_id: str) -> bool:
+        if self.busy:
+            self.busy -= 1
+            return False
+        return True
 
     def stop_and_finish(self, context: Any, host: str, migration_id: str) -> None:
         self.state = "sealed"

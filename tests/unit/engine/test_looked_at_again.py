@@ -166,3 +166,42 @@ def test_a_lock_that_comes_too_late_is_taken_off(source: Source) -> None:
     source.nova.lock(source.server_id, reason[0])
     source.tidy(timedelta(minutes=1))
     assert not source.nova.locked
+
+
+def test_what_was_ready_is_asked_once_more_before_the_stop(source: Source) -> None:
+    """The engine was busy, or is another one: meanwhile the server wrote much."""
+    source.agent.busy = 2
+    paused: list[int] = []
+    source.before("edm.may_stop", lambda: paused.append(source.nova.paused))
+    assert source.run().status == "completed"
+    calls = source.recorder.calls
+    assert (calls.count("edm.may_stop"), paused) == (3, [0])
+    assert calls.index("servers.pause") > max(at for at, call in enumerate(calls) if call == "edm.may_stop")
+
+
+def test_memory_that_the_limit_lets_never_through_is_refused_at_the_offer(source: Source) -> None:
+    source.services.conf.set_override("rate_limit", 50 << 20, "engine")
+    source.agent.described["resident_bytes"] = 32 << 30
+    row = source.run()
+    assert (row.status, row.error_code, source.documents) == ("failed", "cannot-finish-in-time", [])
+    for word in ("655 s", "600 s", "32768 MiB", "50.0 MiB/s"):
+        assert word in row.error_message
+
+
+def test_the_hosts_own_limit_counts_too(source: Source) -> None:
+    source.agent.described |= {"resident_bytes": 32 << 30, "rate_limit": 50 << 20}
+    assert source.run().error_code == "cannot-finish-in-time"
+
+
+def test_the_agent_is_told_how_long_the_server_may_stand_still(source: Source) -> None:
+    jobs: list[dict[str, float]] = []
+    start = source.agent.start_source
+
+    def noted(context: object, host: str, migration_id: str, job: dict[str, float]) -> None:
+        jobs.append(job)
+        start(context, host, migration_id, job)
+
+    source.agent.start_source = noted  # type: ignore[method-assign,assignment]
+    source.run()
+    assert jobs[0]["downtime"] == source.services.conf.engine.downtime_timeout
+    assert 0 < jobs[0]["lifetime"] <= source.services.conf.engine.offer_lifetime

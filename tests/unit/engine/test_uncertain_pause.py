@@ -50,3 +50,32 @@ def test_a_task_that_does_not_end_keeps_the_server_locked_and_is_awaited_again(s
     assert source.recorder.calls.count("servers.settle") == len(stuck) + 2
     assert locked == [True]
     assert source.at_home
+
+
+def test_an_agent_that_gives_up_while_nova_pauses_ends_the_wait(source: Source) -> None:
+    """The destination is lost: the server is not kept standing still until Nova has done with it."""
+
+    def lost() -> None:
+        source.agent.state, source.agent.error = "failed", {"code": "peer-unreachable", "message": "gone meanwhile"}
+
+    source.nova.slow = 5
+    source.before("servers.wait_for", lost)
+    row = source.run()
+    assert (row.phase, row.error_code) == ("withdrawn", "peer-unreachable")
+    assert "edm.stop_and_finish" not in source.recorder.calls
+    assert source.at_home
+
+
+def test_an_abort_while_nova_pauses_ends_the_wait(source: Source) -> None:
+    source.nova.slow = 5
+    source.before("servers.wait_for", source.abort)
+    assert (source.run().status, source.at_home) == ("aborted", True)
+    assert "edm.stop_and_finish" not in source.recorder.calls
+
+
+def test_an_agent_that_is_silent_while_nova_pauses_ends_nothing(source: Source) -> None:
+    source.nova.slow = 5
+    source.before(
+        "servers.wait_for", lambda: source.recorder.once.update({("transferring", "edm.wait"): [AWAY]})
+    )
+    assert source.run().status == "completed"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The brake, on a clock of its own."""
+"""The brake and the measure, on a clock of their own."""
 
 from __future__ import annotations
 
 import pytest
 
-from sv2m.transfer.rate import TokenBucket
+from sv2m.transfer.rate import Meter, TokenBucket
 
 
 class Clock:
@@ -44,3 +44,53 @@ def test_a_pause_is_not_made_up_for_by_more_than_a_burst() -> None:
     before = clock.now
     bucket.take(10_000)
     assert clock.now - before == pytest.approx(0.75)
+
+
+def test_a_brake_that_is_released_lets_everything_pass() -> None:
+    clock = Clock()
+    bucket = TokenBucket(1000, clock=clock, wait=clock.wait)
+    bucket.take(5000)
+    waited = clock.now
+    bucket.release()
+    bucket.take(1 << 40)
+    assert clock.now == waited
+    assert bucket.piece == 4 << 20
+
+
+def test_a_rate_is_measured_while_something_is_under_way() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    assert meter.rate == 0.0
+    meter.begin()
+    clock.now += 1.0
+    meter.take(8 << 20)
+    assert meter.rate == 8 << 20
+    meter.pause()
+    clock.now += 1000.0
+    meter.begin()
+    clock.now += 1.0
+    meter.take(8 << 20)
+    assert meter.rate == 8 << 20
+
+
+def test_a_stretch_in_which_little_passes_hides_no_rate_and_an_old_one_is_forgotten() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    meter.begin()
+    for seconds, count in ((2.0, 200 << 20), (500.0, 4 << 20)):
+        clock.now += seconds
+        meter.take(count)
+    assert meter.rate == 100 << 20
+    for _ in range(8):
+        clock.now += 2.0
+        meter.take(8 << 20)
+    assert meter.rate == 4 << 20
+
+
+def test_too_little_to_measure_says_nothing() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    meter.begin()
+    clock.now += 100.0
+    meter.take(1000)
+    assert meter.rate == 0.0
