@@ -22,7 +22,6 @@ from __future__ import annotations
 import difflib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -109,9 +108,8 @@ def _go_on(call: Call, row: Migration) -> None:
 
 def _claim(row: Migration, *, state: dict[str, Any], **columns: Any) -> Migration:
     """The server is the migration's from now on, and no other one's."""
-    now = datetime.now(UTC)
     try:
-        return _write(row, state, owner_seen_at=now, running_server_id=columns["server_id"], **columns)
+        return _write(row, state, alive=True, running_server_id=columns["server_id"], **columns)
     except db_exc.DBDuplicateEntry as error:
         # The unique constraint decides between two who both found the server free.
         raise errors.Conflict(
@@ -121,7 +119,8 @@ def _claim(row: Migration, *, state: dict[str, Any], **columns: Any) -> Migratio
 
 def _end(row: Migration, state: Mapping[str, Any], error: Exception) -> None:
     shown = error if isinstance(error, errors.SV2MError) else errors.SV2MError("sv2m-api failed unexpectedly")
-    _write(row, state, "withdrawn", status="failed", owner=None, **_shown(shown))
+    told: dict[str, Any] = _shown(shown)
+    _write(row, state, "withdrawn", status="failed", owner=None, **told)
 
 
 def wake(call: Call, migration_id: str, *, abort: bool) -> None:
@@ -247,7 +246,7 @@ def _copy_keys(call: Call, row: Migration) -> Migration:
                     continue
                 # Before it is done: if we die in between, whoever takes over takes off what we may have put on.
                 record["added"] = True
-                row = _write(row, {"acl": records}, owner_seen_at=datetime.now(UTC))
+                row = _write(row, {"acl": records}, alive=True)
                 _grant(call, record)
             copies = _copies(call, row, records)
         finally:
@@ -301,14 +300,23 @@ def _revoke(call: Call, records: list[dict[str, Any]]) -> None:
         raise left
 
 
-def _write(row: Migration, state: Mapping[str, Any], phase: str | None = None, **columns: Any) -> Migration:
+def _write(
+    row: Migration, state: Mapping[str, Any], phase: str | None = None, *, alive: bool = False, **columns: Any
+) -> Migration:
     """Write down, in ``acl``, on which access lists SV2M's user is, or may be, and in ``copies`` what the engine uses.
 
+    :param alive: we go on with it: no engine is to take us for dead.
     :raises sv2m.errors.PhaseConflict: an engine has taken us for dead, and undoes what was written down.
     """
     whole = {**row.state, **state}
-    at = row.id, row.phase, row.generation, phase or row.phase
-    return engine.transaction(lambda session: migrations.advance(session, *at, state=whole, **columns))
+
+    def write(session: Session) -> Migration:
+        if alive:
+            columns["owner_seen_at"] = engine.now(session)
+        at = row.id, row.phase, row.generation, phase or row.phase
+        return migrations.advance(session, *at, state=whole, **columns)
+
+    return engine.transaction(write)
 
 
 def _shown(error: errors.SV2MError) -> dict[str, str]:

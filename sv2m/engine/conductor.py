@@ -46,6 +46,8 @@ PATIENCE = 20.0
 #: Requests of one peer that are held so at the same time: a thread each, of those that answer everybody. Further ones
 #: are taken all the same, and told at once to ask again.
 HELD_FOR_A_PEER = 4
+#: Requests that are held at the same time in all: half of the threads in which oslo.messaging answers.
+HELD = 32
 
 
 class Conductor:
@@ -112,7 +114,7 @@ class Conductor:
     def _hold(self, peer: str, more: int = 1) -> bool:
         """Count one more request of a peer that is held, or one less. :returns: whether it may be held."""
         with self._lock:
-            if self._held[peer] + more > HELD_FOR_A_PEER:
+            if self._held[peer] + more > HELD_FOR_A_PEER or self._held.total() + more > HELD:
                 return False
             self._held[peer] += more
             return True

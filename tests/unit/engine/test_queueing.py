@@ -165,10 +165,16 @@ def test_one_bad_row_keeps_nobody_from_being_taken_up_and_is_told_once(
     assert [one.levelname for one in told].count("WARNING") == 1
 
 
+@pytest.mark.parametrize("of_all", [conductor.HELD, conductor.HELD_FOR_A_PEER])
 def test_a_peers_requests_are_all_taken_and_only_a_few_of_them_are_held(
-    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+    crowd: Crowd, of_all: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conductor, "PATIENCE", 3600.0)
+    # As many of one peer as it may have; or as many as all may have together.
+    monkeypatch.setattr(conductor, "HELD", of_all)
+    held = conductor.HELD_FOR_A_PEER
+    if of_all == held:
+        monkeypatch.setattr(conductor, "HELD_FOR_A_PEER", held + 1)
     over, placing = threading.Event(), threading.Semaphore(0)
     honest = crowd.agents.start_destination
 
@@ -178,7 +184,7 @@ def test_a_peers_requests_are_all_taken_and_only_a_few_of_them_are_held(
         return honest(*args, **kwargs)
 
     monkeypatch.setattr(crowd.agents, "start_destination", start_destination, raising=False)
-    senders = [crowd.sender().run("TokenAB") for _ in range(conductor.HELD_FOR_A_PEER + 1)]
+    senders = [crowd.sender().run("TokenAB") for _ in range(held + 1)]
     polls = [threading.Thread(target=one.say, args=["Envelope"]) for one in senders[:-1]]
     for poll in polls:
         poll.start()
