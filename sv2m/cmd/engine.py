@@ -15,6 +15,7 @@ from sv2m import errors, rpc
 from sv2m.cmd import modules, program
 from sv2m.cmd.certificates import build_cmm
 from sv2m.cmd.modules import Module
+from sv2m.conf.engine import ends_early
 from sv2m.db import engine as database
 from sv2m.edm.brokers import brokers
 from sv2m.engine.conductor import Conductor
@@ -50,6 +51,8 @@ class Engine:
     def start(self) -> None:
         """Open database and broker, start the modules, then take up what was left."""
         conf = self._conf
+        if "conductor" in conf.engine.modules and (early := ends_early(conf)):
+            LOG.warning("%s", early)
         database.start(conf)
         self._transport = rpc.transport(conf)
         rounds: Sequence[Rounds] = ()

@@ -13,6 +13,7 @@ from oslo_upgradecheck import common_checks, upgradecheck
 from sv2m import conf as sv2m_conf
 from sv2m import errors, reporting, rpc
 from sv2m.cmd import core_files, program
+from sv2m.conf.engine import ends_early
 from sv2m.db import certificates, engine, migrations, services, sync
 
 #: A certificate that ends sooner is worth a warning.
@@ -99,6 +100,12 @@ class Checks(upgradecheck.UpgradeCommands):
             return upgradecheck.Result(upgradecheck.Code.WARNING, "Not set: " + "; ".join(missing) + ".")
         return upgradecheck.Result(upgradecheck.Code.SUCCESS)
 
+    def _check_lifetimes(self) -> upgradecheck.Result:
+        early = ends_early(CONF)
+        if early is not None:
+            return upgradecheck.Result(upgradecheck.Code.WARNING, f"{early}.")
+        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
     def _check_services(self) -> upgradecheck.Result:
         if not _has_schema():
             return upgradecheck.Result(upgradecheck.Code.WARNING, NO_SCHEMA)
@@ -123,6 +130,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ("Message broker", _check_broker),
         ("Services", _check_services),
         ("Peers and arrivals", _check_arrivals),
+        ("Time limits", _check_lifetimes),
         ("Policy file", (common_checks.check_policy_json, {"conf": CONF})),
         ("Policy rules", _check_policy),
     )

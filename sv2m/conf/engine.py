@@ -139,6 +139,21 @@ OPTS = [
 ]
 
 
+def ends_early(conf: cfg.ConfigOpts) -> str | None:
+    """Why an offer of this cloud may end before what it has to outlast; None: it does not.
+
+    Whichever limit was forgotten would end a transfer after hours.
+    """
+    engine = conf.engine
+    steps = engine.landing_timeout + engine.precopy_timeout + engine.downtime_timeout
+    if engine.offer_lifetime >= steps:
+        return None
+    return (
+        f"[engine] offer_lifetime ({engine.offer_lifetime}) is less than landing_timeout, precopy_timeout and "
+        f"downtime_timeout together ({steps}): a transfer that is within these may still end with offer-expired"
+    )
+
+
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register the options of [engine]."""
     conf.register_opts(OPTS, group=GROUP)
