@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,10 +16,10 @@ def save(session: CloudSession, migration: str, folder: Path) -> None:
     session.run(command)
 
 
-def told(folder: Path, program: str) -> list[str]:
-    """The commands that begin so and that the evidence's own text tells its reader to type."""
-    text = (folder / "README.txt").read_text().replace("\\\n", " ")
-    return [line.strip() for line in text.splitlines() if line.startswith(f"    {program} ")]
+def told(folder: Path, use: str = "") -> list[str]:
+    """The commands that the evidence's own text tells its reader to type, or those of them that use a program."""
+    lines = re.sub(r"\\\n\s*", "", (folder / "README.txt").read_text()).splitlines()
+    return [line.strip() for line in lines if line.startswith("    ") and use in line]
 
 
 def failing(folder: Path, commands: list[str]) -> list[str]:

@@ -37,11 +37,7 @@ def test_both_sides_hold_stamped_evidence_that_convicts_nobody(world: World, tmp
         until(lambda side=side, folder=folder: _stamped(side, migration["id"], folder), "every timestamp")
         folders.append(folder)
         # By hand, as the folder's own text says.
-        commands = [
-            one
-            for program in ("xmlsec1", "openssl", "grep", "cat", "for")
-            for one in evidence.told(folder, program)
-        ]
+        commands = evidence.told(folder)
         assert sum("openssl ts -verify" in one for one in commands) >= len(STAMPED) + 1
         assert evidence.failing(folder, commands) == []
         status, said = _manage(side, "audit", "verify")
