@@ -33,8 +33,6 @@ TWO_COPIES: Final = "two-copies"
 #: Seconds for which a host is asked whether the guest is there.
 _PATIENCE = 20.0
 _UNKNOWN, _KNOWN, _SILENT = "unknown", "known", "silent"
-#: What nobody can say of a Receipt now, and will be able to say later: no list of revocations is to be had.
-_NOT_NOW = "revocation-unknown"
 
 
 def declare(work: Work, decision: Decision) -> tuple[str, Statement]:
@@ -95,8 +93,7 @@ def last_word(work: Work, decision: Decision) -> protocol.Received | None:
     try:
         return work.verify(answer.document or b"", "Receipt")
     except errors.PeerError as error:
-        if error.code == _NOT_NOW:
-            raise
+        # Where our own services fail, it may be good: that is no silence, and the step is done again.
         LOG.warning("Migration %s: asked once more, and no Receipt that is good: %s", work.id, error)
         return None
 

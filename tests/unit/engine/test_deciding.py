@@ -118,9 +118,9 @@ def test_a_destination_that_is_at_work_has_people_of_its_own(source: Source) -> 
 
 
 def test_a_receipt_that_cannot_be_judged_today_is_no_silence(source: Source) -> None:
-    """The certificate authority is away when the Receipt comes: it may be good, so the decision waits."""
-    unknown = errors.InvalidCertificate("no list", code="revocation-unknown")
-    source.recorder.once["released", "cmm.validate"] = [unknown, unknown]
+    """A service of our own is away when the Receipt comes: it may be good, so the decision waits."""
+    unknown = errors.HostError("no list", code="revocation-unknown")
+    source.recorder.once["released", "cmm.check_keys"] = [unknown, unknown]
     once_released(source, "taken-back")
     row = source.run()
     assert (row.phase, row.status) == ("closed", "completed")

@@ -138,7 +138,11 @@ def test_nobody_else_can_declare_it(court: Court) -> None:
     thief = Side("destination", court.enrol(B), court.a)
     thief.machine, thief.transcript = pair.b.machine, pair.b.transcript
     unsigned = p.encode(p.decode_declaration(true))
-    for forged in (thief.declare("lost"), unsigned, true.replace(b"b7", b"b8"), b"<x/>", b""):
+    pair.b.declared["lost"] = thief.declare("lost")
+    judged = court.hears(court.keeps(pair.b))
+    # Also where the log tells of it, as of one that was made here.
+    assert any(declaration_file("lost") in one for one in judged.off) and judged.proved == []
+    for forged in (pair.b.declared["lost"], unsigned, true.replace(b"b7", b"b8"), b"<x/>", b""):
         judged = court.hears(with_file(court.keeps(pair.b), "lost", forged))
         assert any(declaration_file("lost") in one for one in judged.off), forged[:60]
         assert judged.proved == [], "nothing of a folder in which something is off is heard"
