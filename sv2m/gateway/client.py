@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from http import HTTPStatus
 import requests
 
 from sv2m import errors, exchange, protocol
+from sv2m.gateway import tls
 from sv2m.gateway.app import CONTENT_TYPE, PATH
 from sv2m.protocol import fields
 
@@ -33,13 +33,6 @@ class Answer:
 
     done: bool
     document: bytes | None
-
-
-def _context(ca_file: str) -> ssl.SSLContext:
-    """TLS 1.3 to a server that the agreement's CA vouches for, and no other CA."""
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    return context
 
 
 @contextmanager
@@ -81,14 +74,14 @@ class PeerClient:
                     url.rstrip("/") + PATH,
                     within=self._timeout,
                     limit=protocol.MAX_DOCUMENT,
-                    context=_context(ca_file),
+                    context=tls.context(ca_file),
                     verify=ca_file,
                     data=document,
                     headers={"Content-Type": CONTENT_TYPE},
                 )
         except requests.exceptions.SSLError as error:
             raise errors.PeerUnreachable(
-                f"TLS with {url} failed: {error}",
+                f"TLS with {url} failed: {tls.explain(error)}",
                 code="peer-tls",
                 remedy="Check the TLS CA in the agreement with this peer, and the peer's certificate.",
             ) from error

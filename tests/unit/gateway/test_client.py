@@ -7,13 +7,18 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from sv2m import errors, protocol
+from sv2m.gateway import tls
 from sv2m.gateway.app import PATH
 from sv2m.gateway.client import Answer, PeerClient
+from tests.unit.cmm.authority import Certified, root
 from tests.unit.gateway.tls import Authority, Script, serving
 
 DOCUMENT = b"<Offer/>"
@@ -59,6 +64,7 @@ def test_a_server_of_another_ca_is_not_the_peer(peer: Script) -> None:
     with pytest.raises(errors.PeerUnreachable) as raised:
         CLIENT.send(peer.url, Authority("tls.sv2m").pem, DOCUMENT)
     assert raised.value.code == "peer-tls"
+    assert "with another key" in raised.value.message
     assert not peer.asked
 
 
@@ -67,7 +73,46 @@ def test_a_certificate_for_another_address_is_not_the_peers(authority: Authority
         with pytest.raises(errors.PeerUnreachable) as raised:
             CLIENT.send(script.url, authority.pem, DOCUMENT)
         assert raised.value.code == "peer-tls"
+        assert "not for the address in the agreement's url" in raised.value.message
         assert not script.asked
+
+
+def _served(one: Certified, directory: Path) -> Path:
+    path = directory / "server.pem"
+    path.write_bytes(one.key_pem + one.pem.encode())
+    return path
+
+
+HERE = {"names": [x509.IPAddress(ip_address("127.0.0.1"))], "use": {"digital_signature": True}}
+#: Around the time of the test, which is no time of certificates for evidence.
+TODAY = {"begins": datetime.now(UTC) - timedelta(days=1), "ends": datetime.now(UTC) + timedelta(days=1)}
+
+
+def test_an_agreement_with_the_ca_between_alone(tmp_path: Path) -> None:
+    """It vouches for the server, with every Python; the root, of which the server sends nothing, does not."""
+    top = root("tls root")
+    between = top.certify("tls between", ca=True, **TODAY)
+    with serving(_served(between.certify("server", **HERE, **TODAY), tmp_path)) as script:
+        CLIENT.send(script.url, between.pem, DOCUMENT)
+        with pytest.raises(errors.PeerUnreachable, match="its own without those between"):
+            CLIENT.send(script.url, top.pem, DOCUMENT)
+        assert len(script.asked) == 1
+
+
+def test_a_server_whose_certificate_has_ended(tmp_path: Path) -> None:
+    top = root("tls root")
+    over = {**TODAY, "ends": datetime.now(UTC) - timedelta(hours=1)}
+    with serving(_served(top.certify("server", **HERE, **over), tmp_path)) as script:
+        with pytest.raises(errors.PeerUnreachable, match="has ended") as raised:
+            CLIENT.send(script.url, top.pem, DOCUMENT)
+        assert raised.value.code == "peer-tls"
+
+
+def test_certificates_are_asked_the_same_with_every_python(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    flags = tls.context(str(tmp_path / "ca.pem")).verify_flags
+    assert ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN in flags
+    assert ssl.VerifyFlags.VERIFY_X509_STRICT not in flags
 
 
 def test_an_older_tls_is_refused(authority: Authority, tmp_path: Path) -> None:
