@@ -106,8 +106,8 @@ class Neutron:
         quotas.check(
             quotas.Quota(
                 f"Neutron's of {kind.replace('_', ' ')}s",
-                int(body[kind]["limit"]),
-                int(body[kind]["used"]) + int(body[kind]["reserved"]),
+                int(body[kind].get("limit", -1)),
+                int(body[kind].get("used", 0)) + int(body[kind].get("reserved", 0)),
                 number,
             )
             for kind, number in wanted.items()
