@@ -106,12 +106,14 @@ class DestinationJob(Job):
                 return
             if self._error is not None:
                 raise self._error
-            if self._arrival is None:
+            # Whoever gives the job up meanwhile lets go of it.
+            arrival = self._arrival
+            if arrival is None:
                 raise Conflict("nothing has come yet")
             try:
                 # No more can come; a segment that is being stored is stored first.
                 self._receiver.forget(self.migration_id)
-                self._compare(self._arrival, Manifest.from_xml(manifest), totals)
+                self._compare(arrival, Manifest.from_xml(manifest), totals)
                 self._become(ports.RECEIVED)
                 self._landing.finish_restore()
                 self._keep()
@@ -178,14 +180,14 @@ class DestinationJob(Job):
             for eik in eiks.values():
                 eik[:] = bytes(len(eik))
         self._vmk = keys.read(spec.vmk_ref)
-        self._arrival = Arrival(spec.streams, disks, self._landing, self._moved, self._failed)
+        self._arrival = arrival = Arrival(spec.streams, disks, self._landing, self._moved, self._failed)
         self._progress(more=sum(stream.size for stream in spec.streams))
         session = Session(
             self.migration_id,
             Opener(self._vmk),
             lambda connection: ticket(bytes(self._vmk), spec.sid, self.migration_id, connection),
             {stream.id: StreamLimits(stream.segment_size, stream.segments) for stream in spec.streams},
-            self._arrival,
+            arrival,
         )
         self._receiver.expect(session)
 

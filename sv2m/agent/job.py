@@ -92,6 +92,7 @@ class Job(ABC):
         """Undo everything. May be repeated. :raises SV2MError: something could not be undone."""
         self.give_up(HostError("the transfer was aborted", code=ABORTED))
         self._undo_once()
+        self._shed()
         self._journal.remove(self.migration_id)
 
     @abstractmethod
@@ -108,7 +109,7 @@ class Job(ABC):
 
     @abstractmethod
     def _shed(self) -> None:
-        """Let go of what a job that has been undone needs no more: it is remembered for its error alone."""
+        """Let go of what a job that failed, and was undone, needs no more: it is remembered for its error alone."""
 
     def _become(self, state: str) -> None:
         """Enter a state. It is in the journal before anybody can see it."""
@@ -169,6 +170,8 @@ class Job(ABC):
             self._journal.remove(self.migration_id)
         with self._condition:
             self._state = ports.FAILED
+            if self._undone:
+                self._shed()
             self._news()
 
     def _undo_once(self) -> None:
@@ -176,7 +179,6 @@ class Job(ABC):
         with self._undoing:
             if not self._undone:
                 self._undo()
-                self._shed()
                 self._undone = True
 
     @staticmethod

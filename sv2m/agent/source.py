@@ -132,9 +132,10 @@ class SourceJob(Job):
     def manifest(self) -> tuple[bytes, Sequence[Total]]:
         """:raises Conflict: the job is not sealed. :raises SV2MError: it has failed, and this is why."""
         self._raise_why_failed()
-        if self.state != ports.SEALED:
-            raise Conflict(f"the source of migration {self.migration_id} is {self.state}, not sealed")
-        return self._manifest, self._totals
+        with self._condition:
+            if self._state != ports.SEALED:
+                raise Conflict(f"the source of migration {self.migration_id} is {self._state}, not sealed")
+            return self._manifest, self._totals
 
     def check_unchanged(self) -> None:
         """:raises Conflict: what was sealed is no longer the newest state of the guest."""
