@@ -366,3 +366,41 @@ def test_what_has_not_run_yet_never_does(destination: Destination, runs: bool) -
     else:
         assert (answer.outcome, answer.reason, row.phase) == ("refused", "taken-back", "undone")
         assert destination.untouched
+
+
+# -- at either: the peer's key was reported as compromised after the commit
+# ----------------------------------------------------------------------------------------------------
+
+STOLEN = errors.PeerKeyCompromised("the peer's key was stolen")
+
+
+def test_a_key_is_accepted_and_that_is_signed_with_the_receipt_that_it_is_of(source: Source) -> None:
+    source.recorder.once["released", "cmm.check_keys"] = [STOLEN]
+    once_released(source, "accept-key")
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("closed", "completed", None)
+    said = declared(row, "accept-key")
+    assert said is not None and said.receipt_digest == source.peer.side.machine.digest(p.Receipt)
+
+
+def test_a_server_is_taken_back_from_a_peer_whose_key_was_stolen(source: Source) -> None:
+    """Nobody can say who has signed that Receipt, and A's people do not accept it."""
+    source.recorder.failing["cmm.check_keys"] = STOLEN
+    once_released(source, "taken-back")
+    row = source.run()
+    assert row.status == "failed" and source.at_home
+    assert declared(row, "taken-back") and source.kept("Receipt") is None
+
+
+def test_b_accepts_a_key_and_the_release_with_it(destination: Destination) -> None:
+    destination.source.run("Transfer")
+    release = destination.source.make("Release")
+    destination.recorder.once["prepared", "cmm.check_keys"] = [STOLEN]
+    with pytest.raises(errors.PeerKeyCompromised):
+        destination.post(release)
+    assert destination.phase == "prepared"
+    decide(destination.row, "accept-key")
+    assert destination.post(release)
+    said = declared(destination.carry_on(), "accept-key")
+    assert said is not None and said.release_digest == destination.source.side.machine.digest(p.Release)
+    assert destination.runs
