@@ -22,7 +22,7 @@ PHASES = {
     "authenticated": "B checks its agreement with A and holds room for the server",
     "accepted": "B has accepted, signed; A's Barbican makes the VMK, A wraps it and the disk's EIK to B's fresh key",
     "enveloped": "B unwraps the keys into its Barbican and makes volume and placeholder; nothing has moved yet",
-    "transferring": "disk and memory travel, sealed; for the last round A's server is paused and locked",
+    "transferring": "disk and memory travel, sealed; A's server is locked, and paused for the last round",
     "transferred": "A has signed the manifest of every segment; B verifies all and restores the server, paused",
     "prepared": "B has signed that it holds the server; A makes the commit durable",
     "released": "A has given up its right to run the server; B resumes it",

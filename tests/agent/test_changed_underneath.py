@@ -200,6 +200,6 @@ def test_a_guest_that_ends_is_called_so(world: World, reach: Callable[[Move, Ser
             move.a.call("stop_and_finish", migration_id=move.id)
         fails_with(world, move, "server-ended", world.server.id)
     finally:
-        before = len(world.server.counts())
+        boots = {boot for boot, _ in world.server.counts()}
         world.server.domain.create()
-        until("the guest counts again", lambda: len(world.server.counts()) > before, 180)
+        until("the guest boots anew", lambda: {boot for boot, _ in world.server.counts()} - boots, 180)

@@ -54,5 +54,5 @@ def test_files_sockets_and_fifos_of_a_job_are_the_agents_alone(
     move.stop_and_seal()
     move.complete()
     look()
-    assert {"max-bandwidth", "domain.json", "restore.fifo", "disk-0.sock", f"{move.id}.json"} <= seen
+    assert {"qemu-parameters", "domain.json", "restore.fifo", "disk-0.sock", f"{move.id}.json"} <= seen
     assert wrong == {}

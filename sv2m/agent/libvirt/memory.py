@@ -18,8 +18,7 @@ from typing import Any
 import libvirt
 from oslo_log import log
 
-from sv2m.agent import private
-from sv2m.agent.libvirt import monitor
+from sv2m.agent.libvirt import monitor, settings
 from sv2m.errors import HypervisorError, SV2MError
 
 LOG = log.getLogger(__name__)
@@ -27,10 +26,6 @@ LOG = log.getLogger(__name__)
 _PIPE_BYTES = 1 << 20
 #: QEMU's default is 128 MiB/s. The pipe's reader sets the pace; this only takes QEMU's own brake off.
 _MAX_BANDWIDTH = 1 << 50
-
-
-#: File in the job's directory: QEMU's bandwidth as it was found, bytes per second.
-_NOTE = "max-bandwidth"
 
 
 def ram_bytes(domain: Any) -> int:
@@ -52,22 +47,11 @@ def resident_bytes(domain: Any) -> int:
     return min(ram_bytes(domain), resident) if resident else ram_bytes(domain)
 
 
-def restore_bandwidth(domain: Any, workdir: Path) -> None:
-    """Give QEMU back the bandwidth that a :class:`MemoryPipe` found; nothing to do if none changed it."""
-    note = workdir / _NOTE
-    try:
-        found = int(note.read_text())
-    except (FileNotFoundError, ValueError):
-        return  # a note that was cut short by a kill came before the change
-    monitor.command(domain, "migrate-set-parameters", max_bandwidth=found)
-    note.unlink()
-
-
 class MemoryPipe:
     """See :class:`sv2m.agent.hypervisor.MemoryStream`.
 
     :param tag: name of the file descriptor inside QEMU.
-    :param workdir: the job's private directory; remembers QEMU's bandwidth for a restarted agent.
+    :param workdir: the job's private directory; remembers QEMU's settings for a restarted agent.
     :param timeout: seconds that QEMU may take to report the end.
     """
 
@@ -76,16 +60,13 @@ class MemoryPipe:
         self._tag = tag
         self._timeout = timeout
         self._cancelled = cancelled
-        self._note = workdir / _NOTE
+        self._workdir = workdir
         self._reader = -1
         self._migrates = False
 
     def start(self) -> None:
         """Hand QEMU the pipe and let it write. :raises HypervisorError: QEMU refuses."""
-        bandwidth = monitor.command(self._domain, "query-migrate-parameters")["max-bandwidth"]
-        with private.create(self._note) as file:
-            file.write(str(bandwidth))
-        monitor.command(self._domain, "migrate-set-parameters", max_bandwidth=_MAX_BANDWIDTH)
+        settings.change(self._domain, self._workdir, max_bandwidth=_MAX_BANDWIDTH)
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             fcntl.fcntl(self._reader, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -118,7 +99,7 @@ class MemoryPipe:
         self.undo(self._domain)
 
     def undo(self, domain: Any) -> None:
-        """Cancel what is under way, and give QEMU back its bandwidth. May be repeated.
+        """Cancel what is under way, and set back what was changed of QEMU. May be repeated.
 
         :param domain: the same domain as now found: what :meth:`start` was given is dead when libvirtd has died since.
         """
@@ -133,9 +114,9 @@ class MemoryPipe:
             monitor.command(self._domain, "migrate_cancel")
         self._migrates = False
         self.close()
-        if self._note.exists():
+        if settings.are_changed(self._workdir):
             self._forget_descriptor()
-            restore_bandwidth(self._domain, self._note.parent)
+            settings.restore(self._domain, self._workdir)
 
     def close(self) -> None:
         """Let go of the pipe. May be repeated."""

@@ -11,12 +11,12 @@ from typing import Any
 import libvirt
 
 from sv2m.agent import private
-from sv2m.agent.libvirt import monitor
+from sv2m.agent.libvirt import monitor, settings
 from sv2m.agent.libvirt.connection import Connection
 from sv2m.agent.libvirt.disks import BitmapDisk, check_recorded
 from sv2m.agent.libvirt.export import ExportServer, remove_leftovers
 from sv2m.agent.libvirt.layout import Layout, check_layout, read_layout
-from sv2m.agent.libvirt.memory import MemoryPipe, resident_bytes, restore_bandwidth
+from sv2m.agent.libvirt.memory import MemoryPipe, resident_bytes
 from sv2m.errors import Conflict, HypervisorError, NotFound, ServerChanged
 
 #: File in the job's directory: the domain's layout when its disks were opened, for a restarted agent.
@@ -157,7 +157,7 @@ class LibvirtSource:
             # Where there is no QEMU any more, only our end of the pipe is left.
             self._memory.close() if domain is None else self._memory.undo(domain)
         if domain is not None:
-            restore_bandwidth(domain, self._workdir)
+            settings.restore(domain, self._workdir)
             remove_leftovers(domain, self._tag)
         if self._server is not None:
             self._server.path.unlink(missing_ok=True)
