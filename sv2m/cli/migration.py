@@ -269,4 +269,5 @@ class DecideMigration(Guarded, command.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Any, Any]:
         """Run it."""
         client = client_of(self)
-        return details(client.decide_migration(parsed_args.migration, parsed_args.kind, parsed_args.reason))
+        with shown():
+            return details(client.decide_migration(parsed_args.migration, parsed_args.kind, parsed_args.reason))

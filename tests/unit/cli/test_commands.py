@@ -95,6 +95,19 @@ def test_list_show_abort(run: Run, output: io.StringIO) -> None:
         run(migration.ListMigration, "--all-projects")
 
 
+def test_a_person_decides(run: Run, connected: Any) -> None:
+    made = as_dict(run(migration.CreateMigration, "web", "cloud-b.sv2m"))
+    asked = (migration.DecideMigration, made["id"], "taken-back", "--reason", "their site has burnt down")
+    connected.persona = "admin"
+    with pytest.raises(exceptions.CommandError, match=r"it can be aborted.*\(nothing-to-decide\)"):
+        run(*asked)
+    with engine.session() as session:
+        one = migrations.get(session, made["id"])
+        migrations.advance(session, one.id, one.phase, one.generation, "released")
+    assert as_dict(run(*asked))["decision"] == "taken-back: their site has burnt down"
+    assert as_dict(run(migration.ShowMigration, made["id"]))["decision"] == "taken-back: their site has burnt down"
+
+
 def test_a_list_has_the_code_of_what_went_wrong(run: Run) -> None:
     made = as_dict(run(migration.CreateMigration, "web", "cloud-b.sv2m"))
     columns, (row,) = run(migration.ListMigration)
