@@ -68,12 +68,18 @@ def _await_ready(work: Work, host: str) -> None:
     deadline = time.monotonic() + work.services.conf.engine.precopy_timeout
     while True:
         _wait_for(work, host, {"ready", "finishing", "sealed"}, deadline - time.monotonic())
-        if work.state.get("stopped"):
+        if work.state.get("stopped") and not _runs(work):
             return
         check_before_stop(work)
         # The last look: what was ready may have written much since, if this engine was busy, or is another one.
         if work.services.edm.may_stop(work.context, host, work.id):
             return
+
+
+def _runs(work: Work) -> bool:
+    """Whether the server runs although it was to be stopped: the engine was killed before it asked for that."""
+    server = work.services.servers.get(work.row.server_id or "")
+    return bool(server["status"] == "ACTIVE" and server["task_state"] is None)
 
 
 def _trailer(work: Work, manifest_b64: str) -> bytes:

@@ -205,3 +205,17 @@ def test_the_agent_is_told_how_long_the_server_may_stand_still(source: Source) -
     source.run()
     assert jobs[0]["downtime"] == source.services.conf.engine.downtime_timeout
     assert 0 < jobs[0]["lifetime"] <= source.services.conf.engine.offer_lifetime
+
+
+def test_a_server_that_runs_on_after_a_kill_just_before_its_stop_is_looked_at_again(source: Source) -> None:
+    """Written down as stopped, and never paused: it went on writing until another engine came."""
+    source.recorder.kill_on = ("transferring", "servers.pause")
+    with pytest.raises(Killed):
+        source.run()
+    source.recorder.kill_on = None
+    source.stop()
+    asked = source.recorder.calls.count("edm.may_stop")
+    source.agent.busy = 1
+    source.start()
+    assert source.run().status == "completed"
+    assert source.recorder.calls.count("edm.may_stop") == asked + 2
