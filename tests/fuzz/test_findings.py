@@ -136,7 +136,7 @@ def test_a_file_without_a_name_is_the_fault_of_whoever_packed_it() -> None:
     entry = nameless.index(b"PK\x01\x02")
     # The one letter that was its name is a comment now (APPNOTE.TXT, 4.3.12).
     nameless[entry + 28], nameless[entry + 32] = 0, 1
-    with pytest.raises(errors.PeerError, match="is named ''"):
+    with pytest.raises(errors.PeerError, match="the fault of whoever made or changed"):
         Folder.unpack("other side's", bytes(nameless))
 
 

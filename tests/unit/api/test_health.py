@@ -84,7 +84,7 @@ def test_nobody_waits_for_a_broker_that_is_away(closed_port: int) -> None:
     conf = _conf(f"rabbit://u:p@127.0.0.1:{closed_port}/")
     client = conductor.Client(rpc.transport(conf), 60, rpc.Broker(conf))
     for call in (
-        lambda: client.receive({}, "YQ=="),
+        lambda: client.receive({}, "YQ==", True),
         lambda: client.start_migration({}, "m"),
         lambda: client.abort_migration({}, "m"),
     ):
