@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from lab.session import CloudSession
 
 
 def save(session: CloudSession, migration: str, folder: Path) -> None:
-    """Save a migration's evidence by the openstack command."""
+    """Save a migration's evidence by the openstack command, as it is now: what was saved before goes."""
+    shutil.rmtree(folder, ignore_errors=True)
     command = ["openstack", "secure", "migration", "evidence", "save", migration, "--directory", str(folder)]
     session.run(command)
 
