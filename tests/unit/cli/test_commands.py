@@ -385,6 +385,7 @@ def test_every_command_is_registered() -> None:
         "list",
         "show",
         "abort",
+        "decide",
         "evidence save",
         "evidence verify",
         "peer create",
