@@ -15,7 +15,7 @@ from lab.ttp.authority import Authority
 from tests.cloud.world import Side, World
 
 #: Of what the API shows of an agreement, nobody gives these.
-_MADE_BY_THE_API = ("id", "created_at", "updated_at")
+_MADE_BY_THE_API = ("id", "created_at", "updated_at", "effective_limits")
 
 
 @pytest.fixture
