@@ -51,6 +51,7 @@ class _World:
     def __init__(self) -> None:
         self._database = databases.start()
         cloud: Any = _Forgetful(servers={SERVER: Server(SERVER, "web", "p1", "ACTIVE", None, ())})
+        cloud.nova.set()
         rules = Enforcer(surroundings.options("cloud-a.sv2m"))
         owned = {"rules": rules, "cloud_name": "cloud-a.sv2m", "owner": "api:node"}
         limits = {"default_limit": 2, "max_limit": 3}
