@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import oslo_messaging
+from amqp.exceptions import AMQPError  # type: ignore[import-untyped]
 from oslo_config import cfg
 from oslo_context.context import RequestContext
 
@@ -139,7 +140,8 @@ class Caller:
         self._reach()
         try:
             return self._client.call(context, method, **arguments)
-        except oslo_messaging.MessagingTimeout as error:
+        except (oslo_messaging.MessagingTimeout, AMQPError) as error:
+            # The broker has no such virtual host, or lets us not in: where no agent was ever installed.
             raise self._lost(self._who) from error
         except (oslo_messaging.UnsupportedVersion, oslo_messaging.RemoteError) as error:
             if getattr(error, "exc_type", _TOO_OLD) != _TOO_OLD:

@@ -170,6 +170,8 @@ class Job(ABC):
             self._journal.remove(self.migration_id)
         with self._condition:
             self._state = ports.FAILED
+            # What it was raised in had keys and content of the VM in its hands; the job is remembered for what it says.
+            first.__traceback__ = first.__context__ = first.__cause__ = None
             if self._undone:
                 self._shed()
             self._news()

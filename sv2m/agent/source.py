@@ -47,6 +47,11 @@ class SourceOptions:
     progress_timeout: float = 900.0
 
 
+def _nothing_to_look_at() -> bool:
+    """What a job that is not ready, or not any more, finds when it looks at the guest: nothing that speaks against."""
+    return True
+
+
 class SourceJob(Job):
     """One VM on its way out."""
 
@@ -65,7 +70,8 @@ class SourceJob(Job):
         self._stop_now = threading.Event()
         #: With what the guest might be stopped, and whether it still may.
         self._left = Left(0, 0)
-        self._look: Callable[[], bool] = lambda: True
+        self._look: Callable[[], bool] = _nothing_to_look_at
+        self._looking = threading.Lock()
         self._ran = threading.Event()
         self._source = source(self._resumed)
         #: Two who give it up at once: the second finds the work of the first done.
@@ -112,11 +118,16 @@ class SourceJob(Job):
         self._raise_why_failed()
         if self.state != ports.READY:
             return self.state in (ports.FINISHING, ports.SEALED)
-        if self._look():
-            return True
-        self._become(ports.PRECOPY)
-        self._stop_now.set()
-        return False
+        # One look at a time: of two calls that overlap, an engine's second try and its first, the later one sees what
+        # came of the other.
+        with self._looking:
+            if self.state != ports.READY:
+                return self.state in (ports.FINISHING, ports.SEALED)
+            if self._look():
+                return True
+            self._become(ports.PRECOPY)
+            self._stop_now.set()
+            return False
 
     def stop_and_finish(self) -> None:
         """The guest has stopped: send what is left.
@@ -176,6 +187,7 @@ class SourceJob(Job):
 
     def _shed(self) -> None:
         self._manifest, self._totals = b"", ()
+        self._look = _nothing_to_look_at
 
     def _resumed(self) -> None:
         """The guest runs. Called by the hypervisor's thread, which must not wait for what the undoing asks of it."""
@@ -266,6 +278,8 @@ class SourceJob(Job):
             if self.state == ports.PRECOPY:
                 self._stop_now.clear()
         self._become(ports.FINISHING)
+        # It knows the disks' streams, and with them VMK and what is in the clear: for no longer than it is needed.
+        self._look = _nothing_to_look_at
         sender.release_brake()
         self._source.check_stopped()
         self._source.check_layout()

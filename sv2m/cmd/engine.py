@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -39,6 +40,7 @@ class Engine:
         self._servers: list[oslo_messaging.RPCServer] = []
         self._parts: list[program.Part] = []
         self._transport: oslo_messaging.Transport | None = None
+        self._stopping = threading.Event()
 
     def check(self) -> None:
         """Whether its modules are known. :raises sv2m.errors.ConfigurationError: one is not."""
@@ -78,6 +80,8 @@ class Engine:
 
     def stop(self) -> None:
         """Answer nothing new, let steps under way come to their next wait, close connections."""
+        # First: steps call the modules of this very process, and must not take their silence for a failure.
+        self._stopping.set()
         for server in self._servers:
             server.stop()
         for part in reversed(self._parts):
@@ -95,6 +99,7 @@ class Engine:
         workers = Workers(
             lambda: services, owner, conf.engine.threads, timedelta(seconds=conf.engine.stale_after)
         )
+        self._stopping = workers.stopping
         endpoint = Conductor(services, workers)
         # The heartbeat ends last but for the brokers: until then nobody takes what the workers have not let go of.
         parts: list[program.Part] = [

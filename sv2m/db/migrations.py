@@ -378,7 +378,13 @@ def heartbeat(session: Session, owner: str, migration_ids: Collection[str], now:
 
     :returns: how many these are.
     """
-    mine = sa.update(Migration).where(Migration.id.in_(sorted(migration_ids)), Migration.owner == owner, UNFINISHED)
+    mine = sa.update(Migration).where(
+        Migration.id.in_(sorted(migration_ids)),
+        Migration.owner == owner,
+        # What was let go of since its ids were collected is anybody's.
+        Migration.owner_seen_at.is_not(None),
+        UNFINISHED,
+    )
     return written(session, mine.values(owner_seen_at=now))
 
 

@@ -48,6 +48,8 @@ class Roll(Rounds):
             list(threads.map(self._ask, hosts))
 
     def _ask(self, host: str) -> None:
+        if self._stop.is_set():
+            return
         try:
             answer = self._services.edm.endpoint({"request_id": "roll"}, host)
         except errors.SV2MError as error:

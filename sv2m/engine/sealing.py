@@ -41,11 +41,7 @@ def seal(work: Work) -> protocol.Sealed:
     """
     edm, host = work.services.edm, work.row.host or ""
     lock(work)
-    job = source_job(work)
-    with lent(work, host, [work.state["vmk_ref"]]):
-        edm.start_source(work.context, host, work.id, job)
-        # It reads VMK before it connects to B.
-        _wait_for(work, host, {"precopy", "ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
+    _begin(work, host)
     # An engine that was restarted may find the agent further than it left it.
     _await_ready(work, host)
     _stop_server(work)
@@ -58,6 +54,26 @@ def seal(work: Work) -> protocol.Sealed:
         work.context, work.state["vmk_ref"], base64.b64encode(signature).decode("ascii")
     )
     return protocol.Sealed(streams, protocol.trailer_digest(signature), base64.b64decode(answer["sealed_b64"]))
+
+
+def _begin(work: Work, host: str) -> None:
+    """Have the agent begin, once for each VMK.
+
+    An agent that has begun and knows nothing of it any more was restarted, and how much it has sealed under VMK nobody
+    knows: the same place of a stream must never be sealed with other bytes under the same key (NIST SP 800-38D, 8.2).
+    So it is written down first, and after that an agent that knows nothing ends the attempt.
+
+    :raises AgentLost: the agent has begun before, and was restarted.
+    """
+    edm = work.services.edm
+    if work.state.get("sending"):
+        raise_if_failed(edm.wait(work.context, host, work.id, -1, 0.0), host)
+        return
+    with lent(work, host, [work.state["vmk_ref"]]):
+        work.remember(sending=True)
+        edm.start_source(work.context, host, work.id, source_job(work))
+        # It reads VMK before it connects to B.
+        _wait_for(work, host, {"precopy", "ready", "finishing", "sealed"}, work.services.conf.engine.precopy_timeout)
 
 
 def _await_ready(work: Work, host: str) -> None:

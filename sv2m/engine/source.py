@@ -209,7 +209,9 @@ def _stopped_for(work: Work, receipt: protocol.Receipt) -> int:
     earlier than the Release was signed here, and no later than the Receipt came: by however much the clocks differ, the
     figure is wrong by no more than the time between these two.
     """
-    paused, released = (datetime.fromisoformat(work.state[name]) for name in ("paused_at", "released_at"))
+    paused = datetime.fromisoformat(work.state["paused_at"])
+    # An engine of an earlier release has not kept it. Nothing that is only shown may keep a Receipt from being taken.
+    released = datetime.fromisoformat(work.state.get("released_at", work.state["paused_at"]))
     ran = min(max(receipt.at + timedelta(seconds=1), released), datetime.now(UTC))
     return int((ran - paused).total_seconds() * 1000)
 

@@ -82,14 +82,15 @@ def _deliver(work: Work, document: bytes) -> bytes | None:
     try:
         answer = work.services.peers.send(work.peer.url, work.peer.tls_ca_pem or work.peer.ca_pem, document)
     except errors.SV2MError as error:
-        if over > timedelta(seconds=work.services.conf.engine.closure_patience):
-            LOG.error("Migration %s: %s never took our last word: %s", work.id, work.row.peer, error)
-            return None
-        LOG.warning("Migration %s: our last word is not delivered, trying again later: %s", work.id, error)
+        why = str(error)
     else:
         if answer.done:
             return answer.document
-        # B is at work on something that it finishes first.
+        why = "it is at work on something that it finishes first"
+    if over > timedelta(seconds=work.services.conf.engine.closure_patience):
+        LOG.error("Migration %s: %s never took our last word: %s", work.id, work.row.peer, why)
+        return None
+    LOG.warning("Migration %s: our last word is not delivered, trying again later: %s", work.id, why)
     # As long again as it took until now.
     work.note(next_try_at=datetime.now(UTC) + min(_LONGEST, max(_SHORTEST, over)))
     raise Later

@@ -249,6 +249,8 @@ class Sender:
         try:
             with self._lock:
                 self._socket = sock
+            if self._closed.is_set():
+                raise PeerError("the data channel was closed", code="aborted")
             wire.tune(sock, self._options.stall_timeout, unsent=False)
             hello = wire.Hello(self._migration_id, self._connection, self._ticket(self._connection))
             sock.sendall(hello.encode())
@@ -264,6 +266,10 @@ class Sender:
         return sock
 
     def _storing(self) -> None:
-        """B has first to finish a segment of the former connection."""
+        """B has first to finish a segment of the former connection.
+
+        It may say so for as long as it likes, and we need not hear it: :meth:`close` has ended the window then.
+        """
+        self.window.check()
         self.window.answered()
         self._check_progress()

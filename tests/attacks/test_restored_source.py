@@ -18,7 +18,7 @@ from tests.unit.engine.surroundings import DESTINATION
 
 #: When A's database is backed up: just before the phase's call; and where A then stops, because people must look.
 MOMENTS = [
-    ("transferring", "edm.start_source", "withdrawing"),
+    ("transferring", "servers.lock", "withdrawing"),
     ("transferring", "servers.pause", "withdrawing"),
     ("transferred", "peers.send", "withdrawing"),
     ("prepared", "edm.check_unchanged", "withdrawing"),

@@ -50,8 +50,16 @@ def patience(no_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_PATIENCE_STOPPED", 45.0)
 
 
-@pytest.mark.parametrize("after_effect", [False, True])
-@pytest.mark.parametrize(("phase", "call"), AT_A)
+#: Whether the request was lost, or its answer. One request is never made twice: see the test below.
+LOST_AT_A = [
+    (*one, after_effect)
+    for one in AT_A
+    for after_effect in (False, True)
+    if (one[1], after_effect) != ("edm.start_source", False)
+]
+
+
+@pytest.mark.parametrize(("phase", "call", "after_effect"), LOST_AT_A)
 def test_an_answer_that_is_lost_at_the_source(source: Source, phase: str, call: str, after_effect: bool) -> None:
     source.recorder.once[phase, call] = [AWAY]
     source.recorder.once_after_effect = after_effect
@@ -59,6 +67,15 @@ def test_an_answer_that_is_lost_at_the_source(source: Source, phase: str, call: 
     assert (row.phase, row.status) == ("closed", "completed")
     assert source.recorder.once[phase, call] == []
     assert source.gone
+
+
+def test_an_agent_that_was_to_begin_and_knows_nothing_of_it_does_not_begin_again(source: Source) -> None:
+    """It may have sealed something under VMK and been restarted: nobody can tell that from a request that was lost."""
+    source.recorder.once["transferring", "edm.start_source"] = [AWAY]
+    row = source.run()
+    assert (row.phase, row.status, row.error_code) == ("withdrawn", "failed", "agent-lost")
+    assert source.recorder.calls.count("edm.start_source") == 1
+    assert source.at_home
 
 
 @pytest.mark.parametrize("after_effect", [False, True])

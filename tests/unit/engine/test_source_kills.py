@@ -35,6 +35,10 @@ def kill_everywhere(source: Source, phase: str, *, after_effect: bool) -> None:
         source.stop()
         source.start()
         row = source.run()
+        if "edm.start_source" in str(killed.value) and not after_effect:
+            # Whether the agent has begun, and was restarted since, nobody can tell: nothing is sealed twice under VMK.
+            assert (row.phase, row.error_code, source.at_home) == ("withdrawn", "agent-lost", True)
+            continue
         assert (row.phase, row.status) == ("closed", "completed"), killed.value
         assert source.gone, killed.value
         assert source.nova.paused >= 1
