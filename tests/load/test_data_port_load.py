@@ -21,7 +21,7 @@ SEGMENTS = 400
 
 
 def test_segments_arrive_while_200_strangers_knock() -> None:
-    channel = Channel(connections=64, total=SEGMENTS * SEGMENT, hello_timeout=10)
+    channel = Channel(connections=64, hello_timeout=10)
     pid = os.getpid()
     before = {measure: measure(pid) for measure in (resident, descriptors, threads)}
     forget_most(pid)
