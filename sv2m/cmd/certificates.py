@@ -39,8 +39,9 @@ def enrolment(conf: cfg.ConfigOpts) -> Enrolment:
 def build_cmm(conf: cfg.ConfigOpts, transport: oslo_messaging.Transport) -> Module:
     """The module."""
     options = conf.cmm
+    fetch = HttpFetch(options.crl_timeout)
     lists = RevocationLists(
-        HttpFetch(options.crl_timeout), options.crl_url, options.crl_hosts, options.crl_max_age
+        fetch, options.crl_url, options.crl_hosts, options.crl_max_age, briefly=fetch.briefly
     )
     renewal = Renewal(
         enrolment(conf),

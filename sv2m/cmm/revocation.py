@@ -62,9 +62,11 @@ class RevocationLists:
         hosts: Collection[str],
         max_age: float,
         *,
+        briefly: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
+        self._briefly = briefly or fetch
         self._urls = tuple(urls)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._max_age = max_age
@@ -136,20 +138,23 @@ class RevocationLists:
         self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
     ) -> list[x509.CertificateRevocationList]:
         """Every list of an issuer that can be had, current or not."""
-        self._refresh(certificate, issuer, now)
+        self._refresh(certificate, issuer, now, brief=True)
         with self._lock:
             answers = [self._answers[url].crl for url in self._places(certificate) if url in self._answers]
         found = [self._kept(issuer), *answers]
         return [crl for crl in found if crl is not None and is_of(crl, issuer) and is_signed_by(crl, issuer)]
 
-    def _refresh(self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> list[str]:
+    def _refresh(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime, *, brief: bool = False
+    ) -> list[str]:
         """Ask every place, not the first that answers: who stands before one can show an old list, but not hide a new.
 
+        :param brief: a server stands still meanwhile, so none is waited for longer than a moment.
         :returns: why places have no list that is good now.
         """
         why = []
         for url in self._places(certificate):
-            answer = self._ask(url, spare=self._kept(issuer) is not None)
+            answer = self._ask(url, spare=self._kept(issuer) is not None, brief=brief)
             if answer.crl is None:
                 why.append(f"{url}: {answer.why}")
                 continue
@@ -205,7 +210,7 @@ class RevocationLists:
         except ValueError:
             return False
 
-    def _ask(self, url: str, *, spare: bool) -> _Answer:
+    def _ask(self, url: str, *, spare: bool, brief: bool) -> _Answer:
         """What a place answers, or has answered a short while ago.
 
         :param spare: another list may serve, so a place that is away is not waited for each time.
@@ -217,7 +222,8 @@ class RevocationLists:
             if self._clock() - answer.at < patience:
                 return answer
         try:
-            new = _Answer(_parse(self._fetch(url, MAX_CRL)), "", self._clock())
+            fetch = self._briefly if brief else self._fetch
+            new = _Answer(_parse(fetch(url, MAX_CRL)), "", self._clock())
         except errors.SV2MError as error:
             LOG.warning("The revocation list at %s could not be fetched: %s", url, error)
             new = _Answer(None, str(error), self._clock())

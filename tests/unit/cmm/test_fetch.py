@@ -87,11 +87,11 @@ def test_where_something_was_fetched_before_a_moment_is_enough(place: Place, fet
     place.bodies["/"] = b"second"
     for _ in range(3):
         with pytest.raises(errors.ServiceUnavailable, match="not waited for"):
-            fetch(place.url, LIMIT)
+            fetch.briefly(place.url, LIMIT)
     # Whoever asks next has it, as soon as it has come.
     place.open.set()
     fetch._fetching[place.url].body.result(60)
-    assert fetch(place.url, LIMIT) == b"second"
+    assert fetch.briefly(place.url, LIMIT) == b"second"
     assert place.times == 2
     place.bodies["/"] = b"third"
     assert fetch(place.url, LIMIT) == b"third"
@@ -101,10 +101,10 @@ def test_what_came_long_ago_is_nobodys_answer(place: Place, fetch: HttpFetch, cl
     fetch(place.url, LIMIT)
     place.open.clear()
     with pytest.raises(errors.ServiceUnavailable):
-        fetch(place.url, LIMIT)
+        fetch.briefly(place.url, LIMIT)
     place.open.set()
     fetch._fetching[place.url].body.result(60)
-    clock.now += 3600
+    clock.now += 7200
     place.bodies["/"] = b"of today"
     assert fetch(place.url, LIMIT) == b"of today"
 
@@ -116,7 +116,7 @@ def test_a_place_that_fails_is_left_alone_for_a_while_if_there_is_something_to_f
     place.status = 503
     for _ in range(3):
         with pytest.raises(errors.ServiceUnavailable, match="503"):
-            fetch(place.url, LIMIT)
+            fetch.briefly(place.url, LIMIT)
     assert place.times == 2
     clock.now += 60
     place.status = 200
@@ -147,10 +147,42 @@ def test_all_who_ask_meanwhile_wait_for_the_same_fetch(place: Place, fetch: Http
 
 def test_a_kept_list_serves_while_the_place_is_a_tarpit(place: Place, fetch: HttpFetch) -> None:
     place.bodies = {"/middle": authority.crl("middle", 1002), "/root": authority.crl("root", 1001)}
-    lists = RevocationLists(fetch, [f"{place.url}middle", f"{place.url}root"], [], 0)
+    clock = Clock()
+    urls = [f"{place.url}middle", f"{place.url}root"]
+    lists = RevocationLists(fetch, urls, [], 0, briefly=fetch.briefly, clock=clock)
     trusted = [*authority.chain(), authority.root()]
     lists.check(trusted, authority.NOW)
     known = set(lists.all())
     place.open.clear()
-    lists.check(trusted, authority.NOW)
+    # After the commit, when a server stands still.
+    lists.check_keys(trusted, authority.NOW)
     assert set(lists.all()) == known
+
+
+def test_a_slow_authority_is_waited_for_before_the_commit_and_heard_after_it(place: Place) -> None:
+    """However seldom it is asked, and however slowly it answers, its new list is heard."""
+    clock = Clock()
+    fetch = HttpFetch(60, patience=0.01, clock=clock)
+    lists = RevocationLists(fetch, [place.url], [], 300, briefly=fetch.briefly, clock=clock)
+    place.bodies["/"] = authority.crl("root", 1001)
+    path = [authority.chain()[-1], authority.root()]
+    lists.check(path, authority.NOW)
+    before = lists.all()
+    place.bodies["/"] = authority.crl("root", 1001, 770001)
+    place.open.clear()
+    clock.now += 301
+    lists.check_keys(path, authority.NOW)
+    assert lists.all() == before, "nobody waits"
+    place.open.set()
+    fetch._fetching[place.url].body.result(60)
+    clock.now += 31
+    lists.check_keys(path, authority.NOW)
+    assert lists.all() != before, "what came too late is heard by who asks next"
+    # And before the commit it is waited for.
+    now = lists.all()
+    place.bodies["/"] = authority.crl("root", 1001, 770002)
+    place.open.clear()
+    clock.now += 301
+    threading.Timer(0.3, place.open.set).start()
+    lists.check(path, authority.NOW)
+    assert lists.all() != now
