@@ -112,9 +112,10 @@ def _since(text: str | None) -> datetime | None:
     try:
         # A + that nobody has quoted arrives as a blank.
         given = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
-    except ValueError as error:
+        given = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise errors.LocalError(f"query.changes_since: {text} is no time", code="invalid-request") from error
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+    return given
 
 
 def create(call: Call) -> webob.Response:

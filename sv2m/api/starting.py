@@ -76,7 +76,7 @@ def start_later(call: Call, wanted: Mapping[str, Any]) -> Migration:
         return before
     # Of a server of the caller's own project; of which it is shows later, and is looked at again then.
     call.authorize(rules.CREATE)
-    _check_free(server_id, destination)
+    _check_free(server_id, destination, call.caller.project_id or "")
     made: list[Migration] = []
 
     def prepare() -> Callable[[], None]:
@@ -170,12 +170,15 @@ def _check_server(server: Server) -> None:
         )
 
 
-def _check_free(server_id: str, destination: str) -> None:
-    """There is an agreement, and the server is in no other migration."""
+def _check_free(server_id: str, destination: str, only_of: str | None = None) -> None:
+    """There is an agreement, and the server is in no other migration.
+
+    :param only_of: the project whose migrations are told of; None: Nova has said that the caller may see the server.
+    """
     with engine.session() as session:
         _check_agreement(peers.find(session, destination), destination, [one.name for one in peers.list_all(session)])
         running = migrations.running_for_server(session, server_id)
-    if running is not None:
+    if running is not None and only_of in (None, running.project_id):
         raise errors.Conflict(
             f"migration {running.id} of this server is running",
             code="migration-exists",

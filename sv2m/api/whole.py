@@ -45,8 +45,14 @@ class Whole:
             length = int(environ.get("CONTENT_LENGTH") or 0)
         except ValueError:
             return True
+        if length < 0:
+            return False
         if length > self._largest:
             return True
-        body = environ["wsgi.input"].read(length if environ.get("CONTENT_LENGTH") else self._largest + 1)
+        try:
+            body = environ["wsgi.input"].read(length if environ.get("CONTENT_LENGTH") else self._largest + 1)
+        except (ValueError, OSError):
+            # Chunks that are none, or somebody who has gone.
+            return False
         environ["wsgi.input"] = io.BytesIO(body)
         return len(body) >= length

@@ -53,6 +53,10 @@ class Listener:
             request_queue_size=128,
         )
         self._door = door.Door(options.connections, options.connections * largest, options.request_timeout)
+        # Before anybody has shown a token no header block, and no chunk, beyond these is taken in. What is a little too
+        # large the application refuses, in its own words.
+        server.max_request_header_size = 16 << 10
+        server.max_request_body_size = 4 * largest
         server.ConnectionClass = door.connection(self._door)
         server.gateway = door.gateway(self._door)
         # What is granted to one whole request is not for the next one on the same connection.

@@ -211,6 +211,10 @@ def test_nothing_is_said_twice(api: API) -> None:
         ("/v1/migrations?limit=-1", "query.limit: -1 is not a number of items (0 to 999999)"),
         ("/v1/migrations?status=x", "query.status: x is none of running, completed, refused, failed, aborted"),
         ("/v1/migrations?colour=x", "query: colour is not known here"),
+        (
+            "/v1/migrations?changes_since=0001-01-01T00:00%2B14:00",
+            "query.changes_since: 0001-01-01T00:00+14:00 is no time",
+        ),
         ("/v1/migrations?peer=CLOUD-B", "query.peer: CLOUD-B is not the name of a cloud (a DNS name, in lower case)"),
     ],
 )

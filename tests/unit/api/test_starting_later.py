@@ -180,3 +180,12 @@ def test_a_place_is_free_again_when_its_work_is_done() -> None:
 
 def _fails() -> None:
     raise errors.NotFound("no such server")
+
+
+def test_whose_server_is_being_moved_is_not_told_before_nova_was_asked(api: API) -> None:
+    """The id of a server says nothing about who may know what becomes of it."""
+    assert ask(api).status_int == 202
+    other = "88888888-8888-4888-8888-888888888888"
+    assert ask(api, project="p2", id=other).status_int == 202
+    assert ended(api, other).error_code == "forbidden"
+    assert ask(api, id="77777777-7777-4777-8777-777777777777").json["error"]["code"] == "migration-exists"

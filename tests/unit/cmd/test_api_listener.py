@@ -129,3 +129,29 @@ def test_who_takes_too_long_is_sent_away(tmp_path: Path) -> None:
         (sock,) = served.strangers(1, BEGINNINGS["a body"], tls=False)
         while sock.recv(1000):
             pass
+
+
+#: Requests of somebody without a token that say more than anybody has to hear.
+LARGE = {
+    "a negative length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "a header without end": b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: ",
+    "a chunk of a gigabyte": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n40000000\r\n",
+}
+
+
+@pytest.mark.parametrize("says", LARGE.values(), ids=LARGE)
+def test_nobody_fills_its_memory_without_a_token(served: Served, says: bytes) -> None:
+    (sock,) = served.strangers(1, says, tls=served.ca is not None)
+    sent = 0
+    # It ends the connection while more is still to come.
+    with pytest.raises(OSError):
+        while sent < 64 << 20:
+            sock.sendall(bytes(1 << 16))
+            sent += 1 << 16
+    assert served.ask(b"x") == b"!x"
+
+
+def test_chunks_that_are_none_are_the_senders_fault(served: Served) -> None:
+    says = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
+    (sock,) = served.strangers(1, says, tls=served.ca is not None)
+    assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
